@@ -1,0 +1,87 @@
+package config
+
+import (
+	"net/netip"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// Gateway is the configuration of authgw serve: checked, complete, and not changed after LoadGateway has returned it.
+type Gateway struct {
+	File string // where it was read from
+
+	Name       string         // how agents know this gateway: [a-z0-9-]{1,32}; default "authgw"
+	Listen     netip.AddrPort // TLS listener; default 0.0.0.0:443
+	PublicPort uint16         // port in the origins that browsers see; default: the port of Listen
+	Admin      netip.AddrPort // admin listener; default 127.0.0.1:9443 on loopback; a zero value when "off"
+	AgentPort  uint16         // port of the agents on the workstations; default 24780
+
+	Hosts    Hosts
+	TLS      []KeyPair // at least one; each host name is covered by one of them
+	Card     Card
+	Services []Service // at least one
+	Session  Session
+	Database string // path of the SQLite file
+	Support  Support
+	Log      Log
+}
+
+// Hosts are the names that the listener answers to, besides those of the services. Lower case, all different.
+type Hosts struct {
+	Auth        string
+	Card        string
+	BrowserCard string // empty: browsers with their own access to the card are not offered it
+}
+
+// KeyPair names the files of a server certificate (PEM, the leaf first) and its key.
+type KeyPair struct {
+	Cert, Key string
+}
+
+// Card is the card method.
+type Card struct {
+	Trust     string   // directory of PEM or DER certificates: self-signed ones are roots, others intermediates
+	Issuers   []string // common names of the intermediates that may issue cards; empty: the rule of package certs
+	CRLs      []string // files, PEM or DER
+	AllowTest bool     // accept test cards
+	// InsecureSkipRevocation accepts cards without a revocation list. For a trial without network only; it is logged at every start.
+	InsecureSkipRevocation bool
+	EndOnRemoval           bool // end the session when the card leaves the reader; default true
+}
+
+// Service is an application behind the proxy.
+type Service struct {
+	Name        string   // [a-z0-9-]{1,32}; the audience of its assertions
+	Host        string   // its name on the listener
+	Backend     *url.URL // http or https, no path, query or user
+	BackendCA   string   // PEM file of the authorities of an https backend; empty: those of the system
+	Title       string   // on the portal
+	Description string
+	Home        string // path that the portal's link opens; default "/"
+}
+
+// Session bounds the life of a session.
+type Session struct {
+	Idle     time.Duration // default 30 min, at most Absolute
+	Absolute time.Duration // default 4 h, at most 12 h
+}
+
+// Support is whom a person may call; shown on every error page.
+type Support struct {
+	Phone, Mail string
+}
+
+// Log is what goes to standard error.
+type Log struct {
+	Level  string // debug, info (default), warn, error
+	Format string // json (default) or text
+}
+
+// Origin returns the origin of one of the gateway's hosts, as browsers see it.
+func (g *Gateway) Origin(host string) string {
+	if g.PublicPort == 443 {
+		return "https://" + host
+	}
+	return "https://" + host + ":" + strconv.Itoa(int(g.PublicPort))
+}
