@@ -1,0 +1,132 @@
+package web
+
+import (
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"strings"
+	"unicode"
+)
+
+//go:embed texts/*.json
+var textFiles embed.FS
+
+// catalogue is the texts of one language, by key.
+type catalogue map[string]string
+
+func loadCatalogue(lang string) (catalogue, error) {
+	b, err := textFiles.ReadFile("texts/" + lang + ".json")
+	if err != nil {
+		return nil, err
+	}
+	var c catalogue
+	if err := json.Unmarshal(b, &c); err != nil {
+		return nil, fmt.Errorf("texts in %q: %w", lang, err)
+	}
+	return c, nil
+}
+
+// text returns the text of a key, with args in the places of its verbs. An unknown key is an error of a template: the tests
+// look for them all.
+func (c catalogue) text(key string, args ...any) (string, error) {
+	s, ok := c[key]
+	if !ok {
+		return "", fmt.Errorf("no text %q", key)
+	}
+	if len(args) == 0 {
+		return s, nil
+	}
+	return fmt.Sprintf(s, args...), nil
+}
+
+// optional returns the text of the key made of group and word, or an empty string where there is none: for words that come
+// from a card or from a program, which may know more of them than the catalogue does.
+func (c catalogue) optional(group, word string) string { return c[group+"."+word] }
+
+// code returns word when group has a text for it, and else the word of the general error. So a code that nobody thought of
+// still gives a page.
+func (c catalogue) code(group, word string) string {
+	if _, ok := c[group+"."+word+".title"]; ok {
+		return word
+	}
+	return "internal"
+}
+
+func functions(c catalogue, a *assets) template.FuncMap {
+	return template.FuncMap{
+		"t":         c.text,
+		"optional":  c.optional,
+		"code":      c.code,
+		"asset":     a.url,
+		"link":      link,
+		"local":     localPath,
+		"agentURL":  agentURL,
+		"phoneURL":  phoneURL,
+		"mailURL":   mailURL,
+		"groups":    groups,
+		"steps":     steps,
+		"stepState": stepState,
+		"digits":    pinDigits,
+		"initials":  initials,
+	}
+}
+
+// groups cuts a support code into parts that are easy to read aloud: at its own separators, else every four characters.
+func groups(code string) []string {
+	parts := strings.FieldsFunc(code, func(r rune) bool { return r == '-' || unicode.IsSpace(r) })
+	if len(parts) != 1 {
+		return parts
+	}
+	var out []string
+	for rest := []rune(parts[0]); len(rest) > 0; {
+		n := min(4, len(rest))
+		if len(rest) == 5 || len(rest) == 6 { // 3 + 3 and 3 + 2 read better than 4 + 1 and 4 + 2
+			n = 3
+		}
+		out = append(out, string(rest[:n]))
+		rest = rest[n:]
+	}
+	return out
+}
+
+// steps are the lines of the agent's progress.
+func steps() []string { return []string{"card", "pin", "signing", "sending"} }
+
+// digitRange is how many digits a PIN has.
+type digitRange struct{ Min, Max int }
+
+// pinDigits returns the bounds of a PIN field. What cannot be a range, because a card says nonsense, becomes 4 to 16: the card
+// has the last word anyway.
+func pinDigits(least, most int) digitRange {
+	if least < 1 || most < least || most > 64 {
+		return digitRange{4, 16}
+	}
+	return digitRange{least, most}
+}
+
+// stepState says where step is when the agent is at current: "done", "now" or "todo".
+func stepState(step, current string) string {
+	order := map[string]int{"card": 1, "pin": 2, "dialog": 2, "pad": 2, "signing": 3, "sending": 4}
+	switch s, c := order[step], order[current]; {
+	case s < c:
+		return "done"
+	case s == c:
+		return "now"
+	default:
+		return "todo"
+	}
+}
+
+// initials returns the first letters of the first and the last word of a name, for the menu's round mark.
+func initials(name string) string {
+	words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
+	if len(words) > 2 {
+		words = words[len(words)-2:] // without the title
+	}
+	var b strings.Builder
+	for _, w := range words {
+		b.WriteRune(unicode.ToUpper([]rune(w)[0]))
+	}
+	return b.String()
+}

@@ -1,0 +1,172 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"log/slog"
+	"net/http"
+	"strconv"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+// Site is what all pages of one program, on one host, have in common.
+type Site struct {
+	Name         string // of the product, in the header and the titles: "ProMess"
+	SupportPhone string // may be empty
+	SupportMail  string // may be empty
+
+	// Agent draws the pages of cardagent: plain http on loopback, no script, no menu.
+	Agent bool
+
+	// Origin is the auth host's (https://host[:port]) where the pages are shown on another host, so that "my account" and
+	// "sign out" lead there. Empty: the pages are shown on the auth host.
+	Origin string
+
+	// AssetsPath is where Assets is mounted, with a slash at both ends; empty: the constant AssetsPath. On a service host,
+	// where every other path is the service's, it is under /.authgw/.
+	AssetsPath string
+
+	// FormAction are origins that a form of these pages may lead to, besides the page's own. Chromium applies the
+	// directive form-action to the redirects that follow a form too, so the login page needs the agent's origin
+	// (http://127.0.0.1:24780) and the agent's PIN page needs those of its gateways.
+	FormAction []string
+
+	// Log gets the failures of templates, which are errors of the program. Nil: they are not logged.
+	Log *slog.Logger
+}
+
+// Pages draws pages. It is safe for concurrent use.
+type Pages struct {
+	site   Site
+	csp    string
+	assets *assets
+	sets   map[string]map[string]*template.Template // language, then page
+}
+
+// view is the dot of the layout.
+type view struct {
+	Site   *Site
+	Person *Person
+	Other  string // the language that the footer offers; empty: none
+	Page   Page
+}
+
+// peopled is a page that may show who is signed in.
+type peopled interface{ person() *Person }
+
+func (p PortalPage) person() *Person { return &p.Person }
+func (p ErrorPage) person() *Person  { return p.Person }
+
+// NewPages checks site and prepares its pages.
+func NewPages(site Site) (*Pages, error) {
+	if site.AssetsPath == "" {
+		site.AssetsPath = AssetsPath
+	}
+	if site.Log == nil {
+		site.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := site.check(); err != nil {
+		return nil, fmt.Errorf("site: %w", err)
+	}
+	a, err := loadAssets(site.AssetsPath)
+	if err != nil {
+		return nil, fmt.Errorf("read assets: %w", err)
+	}
+	p := &Pages{site: site, csp: contentSecurityPolicy(site), assets: a, sets: map[string]map[string]*template.Template{}}
+	for _, lang := range languages {
+		if p.sets[lang], err = parseTemplates(lang, a); err != nil {
+			return nil, fmt.Errorf("read the pages in %q: %w", lang, err)
+		}
+	}
+	return p, nil
+}
+
+// check refuses what would break the headers or the links of every page.
+func (s *Site) check() error {
+	if s.Name == "" {
+		return errors.New("no name")
+	}
+	if s.Origin != "" && !isOrigin(s.Origin) {
+		return fmt.Errorf("%q is not an origin", s.Origin)
+	}
+	for _, o := range s.FormAction {
+		if !isOrigin(o) {
+			return fmt.Errorf("form action %q is not an origin", o)
+		}
+	}
+	if p := s.AssetsPath; localPath(p) == "" || p[len(p)-1] != '/' {
+		return fmt.Errorf("assets path %q does not begin and end with a slash", p)
+	}
+	return nil
+}
+
+// parseTemplates reads every page in one language. Each page is a set of its own, because each defines "title" and "main".
+func parseTemplates(lang string, a *assets) (map[string]*template.Template, error) {
+	texts, err := loadCatalogue(lang)
+	if err != nil {
+		return nil, err
+	}
+	layout, err := template.New("layout.html").Funcs(functions(texts, a)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	if err != nil {
+		return nil, err
+	}
+	set := map[string]*template.Template{}
+	for _, name := range pageNames() {
+		t, err := layout.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if set[name], err = t.ParseFS(templateFiles, "templates/"+name+".html"); err != nil {
+			return nil, err
+		}
+	}
+	return set, nil
+}
+
+func pageNames() []string {
+	return []string{"login", "wait", "portal", "signed_out", "error", "agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home"}
+}
+
+// Render sends page with status, in the language of r. Nothing is sent before the whole page is drawn; when that fails, the
+// person gets a 500 in plain text.
+func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page Page) {
+	lang := p.chooseLanguage(w, r)
+	body, err := p.draw(lang, r, page)
+	setHeaders(w.Header(), p.csp)
+	if err != nil {
+		p.site.Log.ErrorContext(r.Context(), "page not drawn", "error", err)
+		http.Error(w, "Erreur interne. Réessayez plus tard.\nInternal error. Try again later.", http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", lang)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if page.template() == "agent_status" {
+		h.Set("Refresh", "1") // the agent's pages have no script
+	}
+	w.WriteHeader(status)
+	if r.Method != http.MethodHead {
+		w.Write(body) // an error here is the browser's leaving
+	}
+}
+
+func (p *Pages) draw(lang string, r *http.Request, page Page) ([]byte, error) {
+	if page == nil {
+		return nil, errors.New("no page")
+	}
+	v := view{Site: &p.site, Page: page, Other: p.otherLanguage(lang, r)}
+	if q, ok := page.(peopled); ok && !p.site.Agent {
+		v.Person = q.person()
+	}
+	var b bytes.Buffer
+	if err := p.sets[lang][page.template()].Execute(&b, v); err != nil {
+		return nil, err
+	}
+	return b.Bytes(), nil
+}

@@ -1,0 +1,82 @@
+// Pages work without this script; it only spares people a wait in the dark. No library, no inline code, nothing kept.
+(function () {
+  "use strict";
+
+  const pollEvery = 1000; // ms
+  const offerAgentAfter = 4000;
+  const giveUpAfter = 150000; // a login lives two minutes
+  const settleFor = 8000; // the login may begin, in the other tab, after this page has loaded
+
+  // The card login opens in a tab of its own; this one then follows it on the wait page. The delay lets the browser send the
+  // form first.
+  function followLogin(form) {
+    form.addEventListener("submit", function () {
+      setTimeout(function () { location.assign(form.dataset.wait); }, 1000);
+    });
+  }
+
+  function closeMenu(menu) {
+    document.addEventListener("click", function (event) {
+      if (!menu.contains(event.target)) { menu.open = false; }
+    });
+    menu.addEventListener("keydown", function (event) {
+      if (event.key === "Escape" && menu.open) {
+        menu.open = false;
+        menu.querySelector("summary").focus();
+      }
+    });
+  }
+
+  async function ask(url) {
+    const answer = await fetch(url, {
+      headers: { Accept: "application/json" },
+      cache: "no-store", credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(5000)
+    });
+    if (!answer.ok) { throw new Error("status " + answer.status); }
+    return (await answer.json()).state;
+  }
+
+  function show(panel, state) {
+    for (const part of panel.querySelectorAll("[data-state]")) {
+      part.hidden = part.dataset.state !== state;
+      if (!part.hidden && part.dataset.title) { document.title = part.dataset.title; }
+    }
+    const retry = panel.querySelector("[data-retry]");
+    if (retry) {
+      retry.hidden = state === "fetched" || state === "done";
+      retry.firstElementChild.className = state === "over" ? "button primary wide" : "";
+    }
+  }
+
+  function watch(panel) {
+    const began = Date.now();
+    let shown = "waiting";
+    let begun = false; // the server knows the login
+    let absent = false; // it did not, at first
+
+    async function step() {
+      const age = Date.now() - began;
+      let state = shown;
+      try { state = await ask(panel.dataset.status); } catch (error) { /* a poll may fail; the limit below holds */ }
+      if (state === "over" && !begun && age < settleFor) {
+        absent = true;
+        state = "waiting";
+      } else if (state !== "over" && absent) {
+        location.reload(); // the page was drawn before the login began, so it lacks the link that starts the agent
+        return;
+      } else if (state !== shown || state === "waiting") {
+        begun = true;
+      }
+      if (age > giveUpAfter && state !== "done") { state = "over"; }
+      if (state !== shown) { show(panel, state); shown = state; }
+      if (state === "waiting" && age > offerAgentAfter) { panel.querySelector("[data-late]").hidden = false; }
+      if (state === "waiting" || state === "fetched") { setTimeout(step, pollEvery); }
+    }
+    show(panel, shown);
+    step();
+  }
+
+  for (const form of document.querySelectorAll("form[data-wait]")) { followLogin(form); }
+  for (const menu of document.querySelectorAll("details.menu")) { closeMenu(menu); }
+  for (const panel of document.querySelectorAll("[data-status]")) { if (panel.dataset.status) { watch(panel); } }
+})();
