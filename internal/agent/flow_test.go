@@ -18,6 +18,7 @@ import (
 	"promess/authgw/internal/agent"
 	"promess/authgw/internal/cardwire"
 	"promess/authgw/internal/softcard"
+	"promess/authgw/internal/web"
 )
 
 func TestLoginProvesTheCardAndComesBackThroughTheBrowser(t *testing.T) {
@@ -507,4 +508,32 @@ func TestServeRefusesOtherAddressesThanLoopback(t *testing.T) {
 func isPSSOptions(opts crypto.SignerOpts) bool {
 	_, ok := opts.(*rsa.PSSOptions)
 	return ok
+}
+
+func TestRealPages(t *testing.T) {
+	real, err := web.NewPages(web.Site{Name: "ProMess", Agent: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t, newCard(t, nil), func(c *agent.Config, _ *gateway) {
+		c.Pages = real
+		c.Prompt = promptFunc(func(ctx context.Context, _ agent.PINRequest) (string, error) {
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+	})
+	a := w.browse("GET", w.start(), nil, nil)
+	for name, want := range map[string]string{
+		"Refresh":                 "1",
+		"Cache-Control":           "no-store",
+		"Referrer-Policy":         "same-origin",
+		"Content-Security-Policy": "default-src 'none'",
+	} {
+		if got := a.header.Get(name); !strings.HasPrefix(got, want) {
+			t.Errorf("%s of the status page = %q, want %q", name, got, want)
+		}
+	}
+	if !strings.Contains(a.header.Get("Content-Security-Policy"), "frame-ancestors 'none'") {
+		t.Errorf("policy = %q, want no frame", a.header.Get("Content-Security-Policy"))
+	}
 }

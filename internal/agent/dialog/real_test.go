@@ -1,0 +1,147 @@
+package dialog_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"promess/authgw/internal/agent"
+	"promess/authgw/internal/agent/dialog"
+)
+
+// startDisplay starts an X server of the test's own and makes it the display of the process.
+func startDisplay(t *testing.T) {
+	t.Helper()
+	for _, program := range []string{"Xvfb", "xdotool"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Fatalf("%s is missing: apt-get install xvfb xdotool zenity pinentry-gtk2 pinentry-qt", program)
+		}
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	x := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "1024x768x24", "-nolisten", "tcp")
+	x.ExtraFiles = []*os.File{w}
+	if err := x.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { x.Process.Kill(); x.Wait() })
+	w.Close()
+	r.SetReadDeadline(time.Now().Add(20 * time.Second))
+	number, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatalf("Xvfb gives no display: %v", err)
+	}
+	t.Setenv("DISPLAY", ":"+strings.TrimSpace(number))
+	t.Setenv("WAYLAND_DISPLAY", "")
+	t.Setenv("DBUS_SESSION_BUS_ADDRESS", "")
+	t.Setenv("LC_ALL", "C.UTF-8")
+}
+
+func xdotool(args ...string) (string, error) {
+	out, err := exec.Command("xdotool", args...).Output()
+	return strings.TrimSpace(string(out)), err
+}
+
+// window waits for the dialog and returns its id. It is found by its title, which names the gateway.
+func window(t *testing.T) string {
+	t.Helper()
+	var id string
+	waitFor(t, func() bool {
+		out, err := xdotool("search", "--onlyvisible", "--name", "Code porteur – ProMess$")
+		id = strings.Split(out, "\n")[0]
+		return err == nil && id != ""
+	})
+	return id
+}
+
+func height(t *testing.T, id string) int {
+	t.Helper()
+	out, err := xdotool("getwindowgeometry", "--shell", id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(out) {
+		if v, ok := strings.CutPrefix(strings.TrimSpace(line), "HEIGHT="); ok {
+			n, _ := strconv.Atoi(v)
+			return n
+		}
+	}
+	t.Fatalf("no height in %q", out)
+	return 0
+}
+
+// The programs themselves: what is typed comes back, Escape cancels, the end of the context closes the window, and the last
+// try is shown (the window is taller by its lines; TestTexts says which).
+func TestRealPrograms(t *testing.T) {
+	startDisplay(t)
+	for _, program := range []struct{ kind, path string }{
+		{"zenity", "zenity"}, {"pinentry", "pinentry-gtk-2"}, {"pinentry", "pinentry-qt"},
+	} {
+		t.Run(program.path, func(t *testing.T) {
+			p, err := dialog.Find(dialog.Config{Kind: program.kind, Program: program.path, Getenv: environment("LANG", "fr_FR.UTF-8")})
+			if err != nil {
+				t.Fatalf("%v: apt-get install zenity pinentry-gtk2 pinentry-qt", err)
+			}
+			first := agent.PINRequest{Gateway: "ProMess", Origin: "https://connexion.example.test", Holder: "Jeanne MARTIN", Min: 4, Max: 4}
+			last := first
+			last.Wrong, last.Last = true, true
+
+			var small, tall int
+			pin, err := ask(t, p, first, func(id string, _ func()) { small = height(t, id); typed(t, id, "4711", "Return") })
+			if pin != "4711" || err != nil {
+				t.Errorf("typed 4711: %q %v", pin, err)
+			}
+			_, err = ask(t, p, last, func(id string, _ func()) { tall = height(t, id); typed(t, id, "", "Escape") })
+			if !errors.Is(err, agent.ErrCancelled) {
+				t.Errorf("Escape: %v, want ErrCancelled", err)
+			}
+			if tall < small+20 {
+				t.Errorf("the window of the last try is %d high, the first %d: the warning is not shown", tall, small)
+			}
+			_, err = ask(t, p, first, func(_ string, cancel func()) { cancel() })
+			if !errors.Is(err, context.Canceled) {
+				t.Errorf("context ended: %v, want context.Canceled", err)
+			}
+			waitFor(t, func() bool { out, _ := xdotool("search", "--onlyvisible", "--name", "Code porteur"); return out == "" })
+		})
+	}
+}
+
+// ask shows the dialog, lets act use it, and returns its answer.
+func ask(t *testing.T, p agent.Prompter, r agent.PINRequest, act func(id string, cancel func())) (string, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	type answer struct {
+		pin string
+		err error
+	}
+	ended := make(chan answer, 1)
+	go func() { pin, err := p.AskPIN(ctx, r); ended <- answer{pin, err} }()
+	act(window(t), cancel)
+	a := <-ended
+	return a.pin, a.err
+}
+
+// typed types into the window that has the keyboard. Without a window manager the focus is given by hand.
+func typed(t *testing.T, id, text, key string) {
+	t.Helper()
+	waitFor(t, func() bool { _, err := xdotool("windowfocus", "--sync", id); return err == nil })
+	if text != "" {
+		if _, err := xdotool("type", "--delay", "30", text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := xdotool("key", key); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,7 @@
+package agent
+
+// What the tests of this package reach into.
+var (
+	TestOnlyOwnPeer  = ownPeer
+	TestOnlyFindUser = findUser
+)
