@@ -118,15 +118,17 @@ func stepState(step, current string) string {
 	}
 }
 
-// initials returns the first letters of the first and the last word of a name, for the menu's round mark.
+// initials returns the first letters of the last two words of a name, for the menu's round mark.
 func initials(name string) string {
-	words := strings.FieldsFunc(name, func(r rune) bool { return !unicode.IsLetter(r) })
+	words := strings.Fields(name)
 	if len(words) > 2 {
 		words = words[len(words)-2:] // without the title
 	}
 	var b strings.Builder
 	for _, w := range words {
-		b.WriteRune(unicode.ToUpper([]rune(w)[0]))
+		if first := []rune(w)[0]; unicode.IsLetter(first) {
+			b.WriteRune(unicode.ToUpper(first))
+		}
 	}
 	return b.String()
 }
