@@ -4,9 +4,6 @@ import (
 	"embed"
 	"encoding/json"
 	"fmt"
-	"html/template"
-	"strings"
-	"unicode"
 )
 
 //go:embed texts/*.json
@@ -51,84 +48,4 @@ func (c catalogue) code(group, word string) string {
 		return word
 	}
 	return "internal"
-}
-
-func functions(c catalogue, a *assets) template.FuncMap {
-	return template.FuncMap{
-		"t":         c.text,
-		"optional":  c.optional,
-		"code":      c.code,
-		"asset":     a.url,
-		"link":      link,
-		"local":     localPath,
-		"agentURL":  agentURL,
-		"phoneURL":  phoneURL,
-		"mailURL":   mailURL,
-		"groups":    groups,
-		"steps":     steps,
-		"stepState": stepState,
-		"digits":    pinDigits,
-		"initials":  initials,
-	}
-}
-
-// groups cuts a support code into parts that are easy to read aloud: at its own separators, else every four characters.
-func groups(code string) []string {
-	parts := strings.FieldsFunc(code, func(r rune) bool { return r == '-' || unicode.IsSpace(r) })
-	if len(parts) != 1 {
-		return parts
-	}
-	var out []string
-	for rest := []rune(parts[0]); len(rest) > 0; {
-		n := min(4, len(rest))
-		if len(rest) == 5 || len(rest) == 6 { // 3 + 3 and 3 + 2 read better than 4 + 1 and 4 + 2
-			n = 3
-		}
-		out = append(out, string(rest[:n]))
-		rest = rest[n:]
-	}
-	return out
-}
-
-// steps are the lines of the agent's progress.
-func steps() []string { return []string{"card", "pin", "signing", "sending"} }
-
-// digitRange is how many digits a PIN has.
-type digitRange struct{ Min, Max int }
-
-// pinDigits returns the bounds of a PIN field. What cannot be a range, because a card says nonsense, becomes 4 to 16: the card
-// has the last word anyway.
-func pinDigits(least, most int) digitRange {
-	if least < 1 || most < least || most > 64 {
-		return digitRange{4, 16}
-	}
-	return digitRange{least, most}
-}
-
-// stepState says where step is when the agent is at current: "done", "now" or "todo".
-func stepState(step, current string) string {
-	order := map[string]int{"card": 1, "pin": 2, "dialog": 2, "pad": 2, "signing": 3, "sending": 4}
-	switch s, c := order[step], order[current]; {
-	case s < c:
-		return "done"
-	case s == c:
-		return "now"
-	default:
-		return "todo"
-	}
-}
-
-// initials returns the first letters of the last two words of a name, for the menu's round mark.
-func initials(name string) string {
-	words := strings.Fields(name)
-	if len(words) > 2 {
-		words = words[len(words)-2:] // without the title
-	}
-	var b strings.Builder
-	for _, w := range words {
-		if first := []rune(w)[0]; unicode.IsLetter(first) {
-			b.WriteRune(unicode.ToUpper(first))
-		}
-	}
-	return b.String()
 }

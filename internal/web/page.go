@@ -20,8 +20,12 @@ type LoginPage struct {
 	Notice  string   // a word of the catalogue shown above: "signed_out", "expired", or empty
 }
 
-// WaitPage stays open beside the agent's tab while a card login is under way. Its script polls StatusURL for "the agent has
-// the login" and, when it has not after 4 s, offers to start the agent through AgentURL.
+// WaitPage stays open beside the agent's tab while a card login is under way. Its script polls StatusURL, every second and for
+// 150 s at most, for the JSON object {"state":"waiting"}, or "fetched" (the agent has the login), "done" (signed in), "over".
+// When the agent has not fetched the login after 4 s, the page offers to start it through AgentURL.
+//
+// The browser may ask for this page before the form that begins the login has arrived. So the page is drawn for a browser that
+// has no login too, with an empty AgentURL; "over" does not count in its first 8 s, and it reloads once the login is there.
 type WaitPage struct {
 	StatusURL string
 	AgentURL  string // authgw-agent:… (the custom scheme)

@@ -323,6 +323,14 @@ func TestSignOutIsAFormThatPostsToTheAuthHost(t *testing.T) {
 	}
 }
 
+func TestAgentShowsNoMenu(t *testing.T) {
+	p := pages(t, web.Site{Agent: true})
+	body := render(t, p, "fr", 500, web.ErrorPage{Code: "internal", Person: &web.Person{Name: "Dr Jeanne Martin"}}).Body.String()
+	if strings.Contains(body, "Jeanne") || len(find(parse(t, body), "form")) != 0 {
+		t.Errorf("a menu: %s", body)
+	}
+}
+
 func TestCardFormOpensItsOwnTab(t *testing.T) {
 	w := render(t, pages(t, web.Site{}), "fr", http.StatusOK, web.LoginPage{Methods: []string{"card", "psc", "no such method"}})
 	forms := find(parse(t, w.Body.String()), "form")

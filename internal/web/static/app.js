@@ -27,13 +27,23 @@
     });
   }
 
+  // ask returns the state that the server tells, or null: a poll may fail, and the next one will do.
   async function ask(url) {
+    try {
+      return await request(url);
+    } catch (error) {
+      return null;
+    }
+  }
+
+  async function request(url) {
     const answer = await fetch(url, {
       headers: { Accept: "application/json" },
       cache: "no-store", credentials: "same-origin", redirect: "error", signal: AbortSignal.timeout(5000)
     });
     if (!answer.ok) { throw new Error("status " + answer.status); }
-    return (await answer.json()).state;
+    const state = (await answer.json()).state;
+    return ["waiting", "fetched", "done", "over"].includes(state) ? state : null;
   }
 
   function show(panel, state) {
@@ -56,15 +66,13 @@
 
     async function step() {
       const age = Date.now() - began;
-      let state = shown;
-      try { state = await ask(panel.dataset.status); } catch (error) { /* a poll may fail; the limit below holds */ }
-      if (state === "over" && !begun && age < settleFor) {
+      const told = await ask(panel.dataset.status);
+      let state = told || shown;
+      if (told === "over" && !begun && age < settleFor) {
         absent = true;
         state = "waiting";
-      } else if (state !== "over" && absent) {
-        location.reload(); // the page was drawn before the login began, so it lacks the link that starts the agent
-        return;
-      } else if (state !== shown || state === "waiting") {
+      } else if (told && told !== "over") {
+        if (absent) { location.reload(); return; } // drawn before the login began, so without the link that starts the agent
         begun = true;
       }
       if (age > giveUpAfter && state !== "done") { state = "over"; }
