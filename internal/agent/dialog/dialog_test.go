@@ -175,12 +175,12 @@ func TestADialogEndsWithItsContext(t *testing.T) {
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
 		if done() {
 			return
 		}
 	}
-	t.Fatal("not within 10 s")
+	t.Fatal("not within 20 s")
 }
 
 // What a program is told holds everything a person must know, and nothing that the program would interpret.
