@@ -48,7 +48,8 @@ type SignedOutPage struct{}
 
 // ErrorPage tells a person what happened and what to do. Code is a word of the catalogue: a reason of package certs with the
 // prefix "card_" (card_expired …), or one of: bad_request, not_found, too_large, timeout, unavailable, internal, forbidden,
-// login_unknown (the login is over, was used, or belongs to another browser), misdirected, backend_down, backend_slow.
+// login_unknown (the login is over, was used, or belongs to another browser), session_over (a form came without a session),
+// misdirected, backend_down, backend_slow.
 type ErrorPage struct {
 	Code     string
 	Support  string // support code to give on the phone: the person reads it aloud
