@@ -35,7 +35,7 @@ func (l *login) askPIN(ctx context.Context, info TokenInfo, wrong bool) (string,
 	request := PINRequest{
 		Gateway: l.gateway.gateway.Title,
 		Origin:  l.gateway.gateway.Origin,
-		Holder:  holderName(info.Certificate),
+		Holder:  HolderName(info.Certificate),
 		Last:    info.PINLast,
 		Wrong:   wrong,
 		Min:     lo,

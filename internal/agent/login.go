@@ -132,7 +132,7 @@ func (l *login) openCard(ctx context.Context) (Use, Token, error) {
 	}
 	token := tokens[chosen]
 	l.mu.Lock()
-	l.holder = holderName(token.Info().Certificate)
+	l.holder = HolderName(token.Info().Certificate)
 	l.mu.Unlock()
 	return use, token, nil
 }
@@ -238,7 +238,7 @@ func choices(tokens []Token) []web.AgentToken {
 		info := t.Info()
 		list[i] = web.AgentToken{
 			Value:  strconv.Itoa(i),
-			Holder: holderName(info.Certificate),
+			Holder: HolderName(info.Certificate),
 			Serial: info.Serial,
 			Reader: info.Reader,
 		}
@@ -246,9 +246,9 @@ func choices(tokens []Token) []web.AgentToken {
 	return list
 }
 
-// holderName is what a person is called on their certificate: given name and surname, or the common name of a card that is
+// HolderName is what a person is called on their certificate: given name and surname, or the common name of a card that is
 // not nominative. Certificates are read structurally: the RDN of a card holds several attributes.
-func holderName(cert *x509.Certificate) string {
+func HolderName(cert *x509.Certificate) string {
 	if cert == nil {
 		return ""
 	}

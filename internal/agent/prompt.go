@@ -55,3 +55,9 @@ func validPIN(pin string, lo, hi int) bool {
 	}
 	return true
 }
+
+// ValidPIN says whether pin may be given to the card that info describes.
+func ValidPIN(pin string, info TokenInfo) bool {
+	lo, hi := pinBounds(info)
+	return validPIN(pin, lo, hi)
+}

@@ -33,7 +33,7 @@ func (s *cardSigner) Public() crypto.PublicKey { return s.certificate.PublicKey 
 // Sign signs with the card, and lets only a signature out that the certificate verifies.
 func (s *cardSigner) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	sig, err := s.sign(digest, opts)
-	if err == nil && !verifies(s.certificate.PublicKey, digest, sig, opts) {
+	if err == nil && !Verifies(s.certificate.PublicKey, digest, sig, opts) {
 		err = fmt.Errorf("%w: its signature does not verify", ErrMechanism)
 	}
 	if err != nil {
@@ -119,8 +119,8 @@ func (c *gatewayClient) prove(ctx context.Context, handle string, key Key, signe
 	return answer, nil
 }
 
-// verifies checks a signature against the key of the certificate.
-func verifies(public crypto.PublicKey, digest, sig []byte, opts crypto.SignerOpts) bool {
+// Verifies checks a signature against the key of the certificate.
+func Verifies(public crypto.PublicKey, digest, sig []byte, opts crypto.SignerOpts) bool {
 	switch key := public.(type) {
 	case *rsa.PublicKey:
 		if pss, ok := opts.(*rsa.PSSOptions); ok {
