@@ -435,3 +435,16 @@ func (w *world) failsWith(path, code string) answer {
 	}
 	return a
 }
+
+// step reloads the status page until it is at a step.
+func (w *world) step(path, step string) {
+	w.t.Helper()
+	var a answer
+	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		a = w.browse("GET", path, nil, nil)
+		if a.kind == "AgentStatusPage" && a.text("Step") == step {
+			return
+		}
+	}
+	w.t.Fatalf("page = %d %s %s, want step %s\n%s", a.status, a.kind, a.page, step, w.log)
+}
