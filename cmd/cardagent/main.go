@@ -14,7 +14,7 @@ const about = "cardagent answers a gateway's TLS client challenge with the CPS o
 
 // commands is the table of the command line, in the order of its help.
 func commands() []cli.Command {
-	return []cli.Command{}
+	return []cli.Command{serveCommand(), listCommand(), signTestCommand(), hostCommand()}
 }
 
 func main() {
