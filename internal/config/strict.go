@@ -66,8 +66,10 @@ func parse(data []byte, name string) (*section, *source, error) {
 
 // document returns the only document of a file, or nil after it has reported why there is none.
 func document(src *source, data []byte) ast.Node {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))             // as some editors of Windows write
-	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte{'\n'}) // the parser counts some of these twice
+	data = bytes.TrimPrefix(data, []byte("\ufeff")) // as some editors of Windows write
+	// YAML 1.2, section 5.4: these end a line too. The parser counts them otherwise.
+	data = bytes.ReplaceAll(data, []byte("\r\n"), []byte("\n"))
+	data = bytes.ReplaceAll(data, []byte("\r"), []byte("\n"))
 	switch {
 	case len(data) > maxFile:
 		src.report(1, "", fmt.Sprintf("a file of at most %d bytes expected", maxFile))
