@@ -54,14 +54,14 @@ func runList(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Stream
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	var l listing
+	l := listing{Readers: []string{}, Tokens: []listedCard{}}
 	// A module may know tokens that PC/SC does not; without any, what PC/SC says explains it best.
 	readers, err := pkcs11.Readers(ctx)
 	for _, r := range readers {
 		l.Readers = append(l.Readers, r.Name)
 	}
 	tokens, tokenErr := listTokens(ctx, newCards(module, module.Logger))
-	l.Tokens = tokens
+	l.Tokens = append(l.Tokens, tokens...)
 	if err = cmp.Or(err, tokenErr); len(tokens) == 0 && err != nil {
 		l.Error = err.Error()
 	}
