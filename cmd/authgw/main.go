@@ -16,6 +16,7 @@ const about = "authgw opens a mailbox and other services to health professionals
 func commands() []cli.Command {
 	return []cli.Command{
 		configCheck(),
+		certsVerify(),
 	}
 }
 

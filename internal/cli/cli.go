@@ -18,7 +18,7 @@ import (
 const (
 	ExitOK     = 0 // done; for a question: yes
 	ExitFailed = 1 // it failed; for a question: no
-	ExitUsage  = 2 // the command line itself is wrong
+	ExitUsage  = 2 // the command line itself is wrong; for a question: it could not be answered
 )
 
 // Streams are the standard streams of a command, so that tests can give others.
@@ -42,6 +42,14 @@ type Command struct {
 
 // ErrNegative says that a command worked and its answer is no (a certificate refused, say). The command has printed why.
 var ErrNegative = errors.New("the answer is no")
+
+// UnansweredError is why a command that answers a question could not. It exits with ExitUsage, as ExitFailed would say no.
+type UnansweredError struct{ Err error }
+
+func (e *UnansweredError) Error() string { return e.Err.Error() }
+
+// Unwrap returns the cause.
+func (e *UnansweredError) Unwrap() error { return e.Err }
 
 // UsageError is a command line that cannot be understood.
 type UsageError struct{ Message string }
@@ -101,6 +109,7 @@ func Run(ctx context.Context, program, about string, table []Command, args []str
 	fs.Usage = func() {}
 	err := c.Run(ctx, fs, rest, io)
 	var usage *UsageError
+	var unanswered *UnansweredError
 	switch {
 	case err == nil:
 		return ExitOK
@@ -111,6 +120,9 @@ func Run(ctx context.Context, program, about string, table []Command, args []str
 		return ExitFailed
 	case errors.As(err, &usage):
 		fmt.Fprintf(io.Err, "%s %s: %v\nusage: %s %s %s\n", program, c.Name, err, program, c.Name, c.Args)
+		return ExitUsage
+	case errors.As(err, &unanswered):
+		fmt.Fprintf(io.Err, "%s %s: %v\n", program, c.Name, err)
 		return ExitUsage
 	default:
 		fmt.Fprintf(io.Err, "%s %s: %v\n", program, c.Name, err)
