@@ -27,7 +27,7 @@ type CRLs struct {
 // CRLInfo describes a loaded list.
 type CRLInfo struct {
 	Issuer     string // common name of the authority
-	File       string
+	File       string // empty for NewCRLs
 	Number     string // decimal; empty when it has none
 	ThisUpdate time.Time
 	NextUpdate time.Time // zero when it has none, which makes it useless
@@ -58,6 +58,20 @@ func LoadCRLs(trust *Trust, files []string) (*CRLs, error) {
 	return c, nil
 }
 
+// NewCRLs is LoadCRLs for lists in DER that are at hand.
+func NewCRLs(trust *Trust, lists ...[]byte) (*CRLs, error) {
+	if trust == nil {
+		return nil, errors.New("revocation lists: no trusted authorities were given")
+	}
+	c := &CRLs{byIssuer: make(map[string]*list)}
+	for i, der := range lists {
+		if err := c.add(trust, der, ""); err != nil {
+			return nil, fmt.Errorf("revocation list %d: %w", i+1, err)
+		}
+	}
+	return c, nil
+}
+
 func (c *CRLs) load(trust *Trust, file string) error {
 	data, err := readBounded(file, maxCRLFile)
 	if err != nil {
@@ -68,15 +82,22 @@ func (c *CRLs) load(trust *Trust, file string) error {
 		return err
 	}
 	for _, der := range blocks {
-		issuer, l, err := newList(trust, der)
-		if err != nil {
+		if err := c.add(trust, der, file); err != nil {
 			return err
 		}
-		l.info.File = file
-		key := crlKey(issuer)
-		if old := c.byIssuer[key]; old == nil || l.newer(old) {
-			c.byIssuer[key] = l
-		}
+	}
+	return nil
+}
+
+func (c *CRLs) add(trust *Trust, der []byte, file string) error {
+	issuer, l, err := newList(trust, der)
+	if err != nil {
+		return err
+	}
+	l.info.File = file
+	key := crlKey(issuer)
+	if old := c.byIssuer[key]; old == nil || l.newer(old) {
+		c.byIssuer[key] = l
 	}
 	return nil
 }

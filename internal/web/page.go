@@ -16,7 +16,7 @@ type Person struct {
 type LoginPage struct {
 	Service string   // title of the service that the person wants; empty: the portal
 	Methods []string // names of the methods that the gateway offers: "card", …; each has its texts and its form POST /login/<name>
-	Browser string   // URL of the browser card host, for a browser with its own access to the card; may be empty
+	Browser string   // action, on this host, of the form for a browser with its own access to the card; may be empty
 	Notice  string   // a word of the catalogue shown above: "signed_out", "expired", or empty
 }
 

@@ -35,7 +35,7 @@ func render(t *testing.T, p *web.Pages, lang string, status int, page web.Page) 
 func samples() map[string]web.Page {
 	person := web.Person{Name: "Dr Jeanne Martin", Profession: "10", CardType: "CPS"}
 	return map[string]web.Page{
-		"login":         web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "qr", "psc"}, Browser: "https://card.example:8443/", Notice: "expired"},
+		"login":         web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "qr", "psc"}, Browser: "/login/card/browser", Notice: "expired"},
 		"wait":          web.WaitPage{StatusURL: "/login/card/status", AgentURL: "authgw-agent:start/demo", RetryURL: "/login"},
 		"portal":        web.PortalPage{Person: person, Services: []web.PortalService{{Title: "Messagerie", Description: "Boîte aux lettres sécurisée", URL: "https://mail.example/"}}},
 		"portal empty":  web.PortalPage{Person: person},

@@ -1,0 +1,58 @@
+package idp
+
+import (
+	"crypto/rand"
+	"net/http"
+
+	"github.com/gorilla/sessions"
+)
+
+// loginCookie holds the state of a login in progress in the browser. The prefix __Host- ties it to this one host, to TLS and to
+// the path / (RFC 6265bis, section 4.1.3.2). It is Lax because the way back from the agent and from a service is a navigation
+// from another site, for which browsers keep Strict cookies back.
+const loginCookie = "__Host-authgw-login"
+
+// loginStateAge bounds, in seconds, how long a person may leave the login page open and still arrive where they wanted to go.
+const loginStateAge = 3600
+
+// BrowserState is what the gateway remembers in the browser while somebody signs in. The cookie is sealed: the browser can
+// neither read nor change it.
+type BrowserState struct {
+	Browser string // token: the login in progress belongs to the browser that shows it
+	Service string // name of the service the person wants; empty: the portal
+	State   string // token of the service host, to go back there
+}
+
+func newCookieStore() *sessions.CookieStore {
+	hash, block := make([]byte, 32), make([]byte, 32)
+	rand.Read(hash)
+	rand.Read(block)
+	// The keys live with the process: after a restart a login in progress begins anew, and no key lies on a disk.
+	s := sessions.NewCookieStore(hash, block)
+	s.MaxAge(loginStateAge)
+	s.Options = &sessions.Options{Path: "/", MaxAge: loginStateAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+	return s
+}
+
+// BrowserState returns the state of the request's browser; a cookie that is missing, old or not ours is an empty state.
+func (s *Server) BrowserState(r *http.Request) BrowserState {
+	g, _ := s.cookies.Get(r, loginCookie) // on an error it returns a new, empty session
+	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state")}
+}
+
+// SaveBrowserState sets the state of the request's browser.
+func (s *Server) SaveBrowserState(w http.ResponseWriter, r *http.Request, b BrowserState) error {
+	g, _ := s.cookies.New(r, loginCookie)
+	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State}
+	return s.cookies.Save(r, w, g)
+}
+
+// ClearBrowserState removes the state from the browser.
+func (s *Server) ClearBrowserState(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{Name: loginCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+func text(g *sessions.Session, key string) string {
+	v, _ := g.Values[key].(string)
+	return v
+}

@@ -1,0 +1,61 @@
+package idp
+
+import (
+	"net/http"
+	"time"
+
+	"promess/authgw/internal/token"
+)
+
+// Method is one way to prove who one is.
+type Method interface {
+	// Name is the method's word: its path /login/<name>, its texts, the method of its sessions.
+	Name() string
+	// Routes adds its handlers to the auth host. All are below /login/<name>.
+	Routes(mux *http.ServeMux)
+}
+
+// BrowserMethod is a Method that browsers can also use by themselves, without the program that it needs otherwise.
+type BrowserMethod interface {
+	Method
+	// BrowserPath is where, on the auth host, a form begins such a login; empty when it is not offered.
+	BrowserPath() string
+}
+
+// Levels of assurance, as the acr of a session.
+const (
+	ACRHardware  = "urn:authgw:acr:hardware"   // two factors, one of them a key that cannot leave its hardware: card, phone
+	ACRTwoFactor = "urn:authgw:acr:two-factor" // two factors of different kinds
+)
+
+// Proof is what a method proved. It is written into the login that it settles, so it holds no secret.
+type Proof struct {
+	Method string    `json:"method"`
+	ACR    string    `json:"acr"`
+	AMR    []string  `json:"amr"` // RFC 8176
+	Time   time.Time `json:"time"`
+	Until  time.Time `json:"until,omitzero"` // the session ends with it, whatever else; zero: no such bound
+
+	IDType     string `json:"id_type"`
+	NationalID string `json:"national_id"`
+	GivenName  string `json:"given_name"`
+	FamilyName string `json:"family_name"`
+	Title      string `json:"title"`
+	Profession string `json:"profession"`
+	CardType   string `json:"card_type"`
+
+	Fingerprint string     `json:"fingerprint"`
+	Issuer      string     `json:"issuer"`
+	Watch       token.Hash `json:"-"` // of the agent that watches the card; zero: nobody does
+}
+
+// Refusal is what a method tells a person who may not come in.
+type Refusal struct {
+	Status      int    `json:"status"` // of the page
+	Code        string `json:"code"`   // of the page: a word of the catalogue of package web
+	Reason      string `json:"reason"` // for the audit
+	Detail      string `json:"detail"` // for the audit; no personal data
+	Support     string `json:"support"`
+	Fingerprint string `json:"fingerprint"`
+	Issuer      string `json:"issuer"`
+}

@@ -1,0 +1,305 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/sessions"
+
+	"promess/authgw/internal/audit"
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/vhost"
+	"promess/authgw/internal/web"
+)
+
+// maxBody and bodyTimeout bound the body of every request to the auth host: forms and small JSON.
+const (
+	maxBody     = 64 << 10
+	bodyTimeout = 10 * time.Second
+)
+
+// Config is what a Server is made of. Every field is needed.
+type Config struct {
+	Host           string // of the auth host, without port
+	Origin         string // of the auth host, as browsers see it
+	Services       []Service
+	Idle, Absolute time.Duration
+	Store          *store.Store
+	Audit          *audit.Log
+	Pages          *web.Pages // of the auth host
+	ServicePages   *web.Pages // of the gateway's own pages on service hosts, with their assets at ServiceAssets
+	Log            *slog.Logger
+	Now            func() time.Time
+}
+
+// Service is a place that a person may go to once signed in.
+type Service struct {
+	Name        string
+	Host        string // without port
+	Origin      string
+	Title       string
+	Description string
+	Home        string // path
+}
+
+// Server is the auth host, and what the methods and the service hosts share.
+type Server struct {
+	Config
+	Sessions *Sessions
+	services map[string]Service
+	methods  []string
+	browser  string // action of the login without the agent; empty: not offered
+	cookies  *sessions.CookieStore
+	signer   *signer
+	handler  http.Handler
+}
+
+// New returns the auth host. Methods are added before it serves.
+func New(c Config) (*Server, error) {
+	sign, err := newSigner(c.Origin, c.Now)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		Config: c, Sessions: newSessions(c.Store, c.Idle, c.Absolute, c.Now),
+		services: map[string]Service{}, cookies: newCookieStore(), signer: sign,
+	}
+	for _, v := range c.Services {
+		s.services[v.Name] = v
+	}
+	return s, nil
+}
+
+// Handler returns the auth host with the given methods, which the login page shows in this order.
+func (s *Server) Handler(methods ...Method) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.portal)
+	mux.HandleFunc("GET /login", s.login)
+	mux.HandleFunc("GET /logout", s.logoutPage)
+	mux.HandleFunc("POST /logout", s.logout)
+	mux.HandleFunc("GET /oauth/keys", s.signer.serveKeys)
+	mux.Handle("GET "+web.AssetsPath, s.Pages.Assets())
+	mux.HandleFunc("/", s.notFound)
+	for _, m := range methods {
+		s.methods = append(s.methods, m.Name())
+		m.Routes(mux)
+		if b, ok := m.(BrowserMethod); ok {
+			s.browser = b.BrowserPath()
+		}
+	}
+
+	// Cross-origin posts are refused before anything reads them: Sec-Fetch-Site, or Origin against Host (the browser routes). An
+	// agent sends neither header and passes.
+	csrf := http.NewCrossOriginProtection()
+	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Fail(w, r, http.StatusForbidden, "forbidden")
+	}))
+	return vhost.LimitBody(maxBody, bodyTimeout, csrf.Handler(mux))
+}
+
+// login shows the ways to sign in. With an open session it goes on at once to where the person wanted to go.
+func (s *Server) login(w http.ResponseWriter, r *http.Request) {
+	state := s.BrowserState(r)
+	q := r.URL.Query()
+	if q.Has("service") {
+		// From a service host: it alone knows the state, and keeps the path itself.
+		state.Service, state.State = q.Get("service"), q.Get("state")
+	}
+	if _, known := s.services[state.Service]; state.Service != "" && !known {
+		s.Fail(w, r, http.StatusNotFound, "not_found")
+		return
+	}
+	v, err := s.Sessions.Find(r, s.Host)
+	switch {
+	case err == nil:
+		s.goOn(w, r, v, state)
+		return
+	case !errors.Is(err, ErrNoSession):
+		s.fault(w, r, "find session", err)
+		return
+	}
+	clearSessionCookie(w) // whatever it was, it opens nothing (E6)
+	if err := s.SaveBrowserState(w, r, state); err != nil {
+		// Too long for a cookie: somebody's own parameters. The login works without them.
+		if err := s.SaveBrowserState(w, r, BrowserState{}); err != nil {
+			s.fault(w, r, "save browser state", err)
+			return
+		}
+	}
+	page := web.LoginPage{Service: s.services[state.Service].Title, Methods: s.methods, Browser: s.browser}
+	s.Pages.Render(w, r, http.StatusOK, page)
+}
+
+// Succeed opens a session on a proof, in the place of the one that the browser had, and sends the person on.
+func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
+	ctx := r.Context()
+	state := s.BrowserState(r)
+	account, err := s.Store.OpenAccount(ctx, store.Account{
+		Subject: newID(), IDType: p.IDType, NationalID: p.NationalID,
+		GivenName: p.GivenName, FamilyName: p.FamilyName, Title: p.Title, Profession: p.Profession,
+	}, s.Now())
+	if err != nil {
+		s.fault(w, r, "open account", err)
+		return
+	}
+	if account.Disabled {
+		s.Refuse(w, r, p.Method, Refusal{Status: http.StatusForbidden, Code: "card_account_disabled", Reason: "account_disabled",
+			Support: NewSupportCode(), Fingerprint: p.Fingerprint, Issuer: p.Issuer})
+		return
+	}
+	// Without its line in the audit there is no login.
+	if err := s.Audit.Record(audit.Event{
+		Kind: audit.LoginSucceeded, Outcome: "success", Subject: account.Subject, Method: p.Method, ACR: p.ACR,
+		Source: Source(r), Fingerprint: p.Fingerprint, Issuer: p.Issuer, Service: state.Service,
+	}); err != nil {
+		s.fault(w, r, "audit login", err)
+		return
+	}
+	if old, err := s.Sessions.Find(r, s.Host); err == nil {
+		if err := s.End(ctx, old, "replaced"); err != nil {
+			s.fault(w, r, "end the session before", err)
+			return
+		}
+	}
+	v, secret, err := s.Sessions.open(ctx, account, p, s.Host)
+	if err != nil {
+		s.fault(w, r, "open session", err)
+		return
+	}
+	s.record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
+	setSessionCookie(w, secret)
+	s.ClearBrowserState(w)
+	s.goOn(w, r, v, state)
+}
+
+// goOn sends a person with a session to the service they wanted, or to the portal.
+func (s *Server) goOn(w http.ResponseWriter, r *http.Request, v store.Session, state BrowserState) {
+	service, ok := s.services[state.Service]
+	if !ok {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	target, err := s.entryURL(r.Context(), v, service, state.State)
+	switch {
+	case errors.Is(err, errBadState):
+		// The service host has not asked, or the address was cut: its home page will ask properly.
+		http.Redirect(w, r, service.Origin+service.Home, http.StatusSeeOther)
+	case err != nil:
+		s.fault(w, r, "enter service", err)
+	default:
+		http.Redirect(w, r, target, http.StatusSeeOther)
+	}
+}
+
+// portal lists the services of the person.
+func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
+	v, err := s.Sessions.Find(r, s.Host)
+	switch {
+	case errors.Is(err, ErrNoSession):
+		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		return
+	case err != nil:
+		s.fault(w, r, "find session", err)
+		return
+	}
+	page := web.PortalPage{Person: person(v)}
+	for _, c := range s.Services {
+		page.Services = append(page.Services, web.PortalService{Title: c.Title, Description: c.Description, URL: c.Origin + c.Home})
+	}
+	s.Pages.Render(w, r, http.StatusOK, page)
+}
+
+// logout ends the session.
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	v, err := s.Sessions.Find(r, s.Host)
+	if err == nil {
+		err = s.End(r.Context(), v, "logout")
+	}
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		s.fault(w, r, "end session", err)
+		return
+	}
+	clearSessionCookie(w)
+	s.ClearBrowserState(w)
+	http.Redirect(w, r, "/logout", http.StatusSeeOther)
+}
+
+// logoutPage is where a service's own sign-out link leads. It signs out at once when the person came from one of our own pages
+// or typed the address; a foreign page that points here only gets the portal, where the person may sign out.
+func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
+	_, err := s.Sessions.Find(r, s.Host)
+	switch {
+	case errors.Is(err, ErrNoSession):
+		s.Pages.Render(w, r, http.StatusOK, web.SignedOutPage{})
+	case err != nil:
+		s.fault(w, r, "find session", err)
+	case r.Header.Get("Sec-Fetch-Site") == "same-origin", r.Header.Get("Sec-Fetch-Site") == "same-site", r.Header.Get("Sec-Fetch-Site") == "none":
+		s.logout(w, r)
+	default:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	}
+}
+
+// End ends a session for a reason: everywhere, with its open streams.
+func (s *Server) End(ctx context.Context, v store.Session, reason string) error {
+	open, err := s.Sessions.end(ctx, v.ID, reason)
+	if err != nil {
+		return err
+	}
+	if open {
+		s.record(audit.Event{Kind: audit.SessionEnded, Reason: reason, Subject: v.Account.Subject, Session: v.ID, Method: v.Method})
+	}
+	return nil
+}
+
+// Refuse shows a person why they may not come in, and records it.
+func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, method string, f Refusal) {
+	s.record(audit.Event{
+		Kind: audit.LoginRefused, Outcome: "refused", Reason: f.Reason, Detail: f.Detail, Method: method, Source: Source(r),
+		Fingerprint: f.Fingerprint, Issuer: f.Issuer, Support: f.Support,
+	})
+	s.Pages.Render(w, r, f.Status, web.ErrorPage{Code: f.Code, Support: f.Support, RetryURL: "/login"})
+}
+
+// Fail shows an error page that has nothing to do with who the person is.
+func (s *Server) Fail(w http.ResponseWriter, r *http.Request, status int, code string) {
+	s.Pages.Render(w, r, status, web.ErrorPage{Code: code, RetryURL: "/login"})
+}
+
+// fault answers a request that failed for a reason of ours. The cause goes to the log under the code that the person reads.
+func (s *Server) fault(w http.ResponseWriter, r *http.Request, what string, err error) {
+	if r.Context().Err() != nil {
+		return // the browser has gone
+	}
+	code := NewSupportCode()
+	s.Log.Error("request failed", "operation", what, "error", err, "support", code)
+	s.Pages.Render(w, r, http.StatusServiceUnavailable, web.ErrorPage{Code: "unavailable", Support: code, RetryURL: "/login"})
+}
+
+func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	s.Fail(w, r, http.StatusNotFound, "not_found")
+}
+
+// record writes an event that nothing waits for.
+func (s *Server) record(e audit.Event) {
+	if err := s.Audit.Record(e); err != nil {
+		s.Log.Error("audit event lost", "kind", string(e.Kind), "error", err)
+	}
+}
+
+func person(v store.Session) web.Person {
+	return web.Person{Name: displayName(v.Account), Profession: v.Account.Profession, CardType: v.CardType}
+}
+
+// Source returns the network address of a request's peer, without the port, for the audit. Forwarded headers are not believed (B4).
+func Source(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	return host
+}

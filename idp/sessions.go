@@ -1,0 +1,164 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/token"
+)
+
+// sessionCookie holds the token of a session on one host. It is Lax: a link in a mail to the portal arrives signed in.
+const sessionCookie = "__Host-authgw"
+
+// touchEvery is how often at most "last seen" is written.
+const touchEvery = 30 * time.Second
+
+// ErrNoSession says that a request belongs to no open session. Any other error means that it could not be found out.
+var ErrNoSession = errors.New("no session")
+
+// Sessions opens, finds and ends sessions.
+type Sessions struct {
+	store          *store.Store
+	idle, absolute time.Duration
+	now            func() time.Time
+
+	mu   sync.Mutex
+	live map[string]map[*hold]struct{} // by session id: requests that end with the session
+}
+
+// hold is a request that lives no longer than its session.
+type hold struct{ cancel context.CancelCauseFunc }
+
+// errSessionOver is the cause of a held context's end.
+var errSessionOver = errors.New("the session is over")
+
+func newSessions(st *store.Store, idle, absolute time.Duration, now func() time.Time) *Sessions {
+	return &Sessions{store: st, idle: idle, absolute: absolute, now: now, live: map[string]map[*hold]struct{}{}}
+}
+
+// open opens a session of an account on host and returns it with its token.
+func (s *Sessions) open(ctx context.Context, a store.Account, p Proof, host string) (store.Session, string, error) {
+	now := s.now()
+	expires := now.Add(s.absolute)
+	if !p.Until.IsZero() && p.Until.Before(expires) {
+		expires = p.Until
+	}
+	v := store.Session{
+		ID: newID(), Account: a, Method: p.Method, ACR: p.ACR, AMR: p.AMR, AuthTime: p.Time,
+		Fingerprint: p.Fingerprint, CardType: p.CardType, CreatedAt: now, SeenAt: now, ExpiresAt: expires,
+	}
+	secret := token.New()
+	hash, _ := token.Of(token.Session, secret)
+	if err := s.store.CreateSession(ctx, v, host, hash, p.Watch); err != nil {
+		return store.Session{}, "", err
+	}
+	return v, secret, nil
+}
+
+// Find returns the open session of a request on host, or ErrNoSession.
+func (s *Sessions) Find(r *http.Request, host string) (store.Session, error) {
+	cookies := r.CookiesNamed(sessionCookie)
+	if len(cookies) != 1 {
+		return store.Session{}, ErrNoSession // none; or two, and then nobody knows whose
+	}
+	hash, ok := token.Of(token.Session, cookies[0].Value)
+	if !ok {
+		return store.Session{}, ErrNoSession
+	}
+	v, err := s.store.SessionByToken(r.Context(), host, hash)
+	if err != nil {
+		return store.Session{}, noSession(err)
+	}
+	return s.check(r.Context(), v, true)
+}
+
+// ByWatch returns the open session whose card the holder of a watch token watches. Watching is not being active.
+func (s *Sessions) ByWatch(ctx context.Context, watch string) (store.Session, error) {
+	hash, ok := token.Of(token.Watch, watch)
+	if !ok {
+		return store.Session{}, ErrNoSession
+	}
+	v, err := s.store.SessionByWatch(ctx, hash)
+	if err != nil {
+		return store.Session{}, noSession(err)
+	}
+	return s.check(ctx, v, false)
+}
+
+func noSession(err error) error {
+	if errors.Is(err, store.ErrNotFound) {
+		return ErrNoSession
+	}
+	return err
+}
+
+// check applies the limits of time, and notes that the session was seen.
+func (s *Sessions) check(ctx context.Context, v store.Session, seen bool) (store.Session, error) {
+	now := s.now()
+	if !now.Before(v.ExpiresAt) || !now.Before(v.SeenAt.Add(s.idle)) {
+		return store.Session{}, ErrNoSession
+	}
+	if seen && now.Sub(v.SeenAt) >= min(touchEvery, s.idle/4) {
+		if err := s.store.TouchSession(ctx, v.ID, now); err != nil {
+			return store.Session{}, err
+		}
+		v.SeenAt = now
+	}
+	return v, nil
+}
+
+// end ends a session and everything that holds on to it. It says whether the session was open until now.
+func (s *Sessions) end(ctx context.Context, id, reason string) (bool, error) {
+	err := s.store.EndSession(ctx, id, reason, s.now())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return false, fmt.Errorf("end session: %w", err)
+	}
+	s.mu.Lock()
+	holds := s.live[id]
+	delete(s.live, id)
+	s.mu.Unlock()
+	for h := range holds {
+		h.cancel(errSessionOver)
+	}
+	return err == nil, nil
+}
+
+// Hold returns a context that ends with ctx, with the session, or at the session's absolute end. The caller calls release when
+// it no longer needs it.
+func (s *Sessions) Hold(ctx context.Context, v store.Session) (held context.Context, release func()) {
+	held, cancel := context.WithCancelCause(ctx)
+	held, stop := context.WithTimeoutCause(held, v.ExpiresAt.Sub(s.now()), errSessionOver)
+	h := &hold{cancel: cancel}
+	s.mu.Lock()
+	if s.live[v.ID] == nil {
+		s.live[v.ID] = map[*hold]struct{}{}
+	}
+	s.live[v.ID][h] = struct{}{}
+	s.mu.Unlock()
+	return held, func() {
+		s.mu.Lock()
+		if holds := s.live[v.ID]; holds != nil {
+			delete(holds, h)
+			if len(holds) == 0 {
+				delete(s.live, v.ID)
+			}
+		}
+		s.mu.Unlock()
+		stop()
+		cancel(nil)
+	}
+}
+
+func setSessionCookie(w http.ResponseWriter, secret string) {
+	// No Max-Age: the browser forgets it when it closes; how long it is good for is the server's to say (E9).
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Value: secret, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+func clearSessionCookie(w http.ResponseWriter) {
+	http.SetCookie(w, &http.Cookie{Name: sessionCookie, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}

@@ -1,0 +1,66 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// readiness is the answer of /readyz. It names no person and no secret.
+type readiness struct {
+	Ready    bool     `json:"ready"`
+	Problems []string `json:"problems"` // never null
+}
+
+// adminHandler answers health questions: /healthz says that the process lives, /readyz that it can sign people in, or why not.
+func (g *Gateway) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("ok\n"))
+	})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ready := g.ready(r.Context())
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		if !ready.Ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		json.NewEncoder(w).Encode(ready)
+	})
+	return mux
+}
+
+func (g *Gateway) ready(ctx context.Context) readiness {
+	ctx, done := context.WithTimeout(ctx, 2*time.Second)
+	defer done()
+	v := readiness{Problems: append([]string{}, g.judge.problems()...)}
+	if err := g.store.Ping(ctx); err != nil {
+		v.Problems = append(v.Problems, "the database does not answer")
+	}
+	v.Ready = len(v.Problems) == 0
+	return v
+}
+
+// serveAdmin answers on l until ctx ends.
+func serveAdmin(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	srv := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}

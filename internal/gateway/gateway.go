@@ -1,0 +1,211 @@
+package gateway
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"promess/authgw/certs"
+	"promess/authgw/idp"
+	"promess/authgw/idp/card"
+	"promess/authgw/internal/audit"
+	"promess/authgw/internal/config"
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/vhost"
+	"promess/authgw/internal/web"
+	"promess/authgw/proxy"
+)
+
+const (
+	// Grace is how long requests may finish when the gateway stops.
+	Grace = 10 * time.Second
+
+	sweepPeriod = 10 * time.Minute
+	sweepAfter  = 24 * time.Hour // what is over is kept for a day, for whoever asks what happened
+)
+
+// Config is what a Gateway is made of. Every field is needed but Now.
+type Config struct {
+	Gateway   *config.Gateway
+	Materials Materials
+	Audit     io.Writer // gets the audit events, JSON lines
+	Log       *slog.Logger
+	Now       func() time.Time // default time.Now
+}
+
+// Gateway is a gateway that can run.
+type Gateway struct {
+	store  *store.Store
+	audit  *audit.Log
+	judge  *judge
+	card   *card.Method
+	server *vhost.Server
+	log    *slog.Logger
+	now    func() time.Time
+}
+
+// New opens the database and puts the parts together. Run or Close must follow.
+func New(ctx context.Context, c Config) (*Gateway, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	st, err := store.Open(ctx, c.Gateway.Database, c.Log)
+	if err != nil {
+		return nil, err
+	}
+	g := &Gateway{store: st, audit: audit.New(c.Audit, c.Now), log: c.Log, now: c.Now}
+	if err := g.assemble(c); err != nil {
+		st.Close()
+		return nil, err
+	}
+	return g, nil
+}
+
+// Close releases what New has opened, when Run was not called.
+func (g *Gateway) Close() error { return g.store.Close() }
+
+func (g *Gateway) assemble(c Config) error {
+	g.judge = &judge{
+		config: certs.Config{
+			Trust: c.Materials.Trust, AllowTest: c.Gateway.Card.AllowTest,
+			InsecureSkipRevocation: c.Gateway.Card.InsecureSkipRevocation, Now: c.Now,
+		},
+		materials: c.Materials, audit: g.audit, log: c.Log, now: c.Now,
+	}
+	if err := g.judge.load(); err != nil {
+		return err
+	}
+	provider, err := g.provider(c)
+	if err != nil {
+		return err
+	}
+	g.card = card.New(card.Config{
+		Server: provider, Verifier: g.judge.current.Load, Gateway: c.Gateway.Name, AgentPort: c.Gateway.AgentPort,
+		BrowserOrigin: browserOrigin(c.Gateway), EndOnRemoval: c.Gateway.Card.EndOnRemoval, Store: g.store, Log: c.Log, Now: c.Now,
+	})
+	hosts := []vhost.Host{
+		{Name: c.Gateway.Hosts.Auth, Handler: provider.Handler(g.card)},
+		{Name: c.Gateway.Hosts.Card, Client: vhost.CardOfAgent, Handler: g.card.CardHost()},
+	}
+	if name := c.Gateway.Hosts.BrowserCard; name != "" {
+		hosts = append(hosts, vhost.Host{Name: name, Client: vhost.CardOfBrowser, Handler: g.card.BrowserCardHost()})
+	}
+	for _, s := range provider.Services {
+		h, err := serviceHost(c, provider.Gate(s))
+		if err != nil {
+			return err
+		}
+		hosts = append(hosts, h)
+	}
+	g.server, err = vhost.New(vhost.Config{
+		Hosts: hosts, Certificates: c.Materials.Certificates, CardIssuers: cardIssuers(c.Materials.Trust),
+		PublicPort: c.Gateway.PublicPort, Log: c.Log,
+	})
+	return err
+}
+
+// provider makes the auth host with its pages.
+func (g *Gateway) provider(c Config) (*idp.Server, error) {
+	origin := c.Gateway.Origin(c.Gateway.Hosts.Auth)
+	// A form of the auth host may end up, by redirects, at the agent, at the browser card host, or at a service.
+	forms := []string{fmt.Sprintf("http://127.0.0.1:%d", c.Gateway.AgentPort)}
+	if o := browserOrigin(c.Gateway); o != "" {
+		forms = append(forms, o)
+	}
+	var services []idp.Service
+	for _, s := range c.Gateway.Services {
+		o := c.Gateway.Origin(s.Host)
+		forms = append(forms, o)
+		services = append(services, idp.Service{Name: s.Name, Host: s.Host, Origin: o, Title: s.Title, Description: s.Description, Home: s.Home})
+	}
+	site := web.Site{
+		Name: "ProMess", SupportPhone: c.Gateway.Support.Phone, SupportMail: c.Gateway.Support.Mail, FormAction: forms, Log: c.Log,
+	}
+	pages, err := web.NewPages(site)
+	if err != nil {
+		return nil, fmt.Errorf("pages: %w", err)
+	}
+	site.Origin, site.AssetsPath, site.FormAction = origin, idp.ServiceAssets, nil
+	servicePages, err := web.NewPages(site)
+	if err != nil {
+		return nil, fmt.Errorf("pages of services: %w", err)
+	}
+	return idp.New(idp.Config{
+		Host: c.Gateway.Hosts.Auth, Origin: origin, Services: services, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute,
+		Store: g.store, Audit: g.audit, Pages: pages, ServicePages: servicePages, Log: c.Log, Now: c.Now,
+	})
+}
+
+func browserOrigin(g *config.Gateway) string {
+	if g.Hosts.BrowserCard == "" {
+		return ""
+	}
+	return g.Origin(g.Hosts.BrowserCard)
+}
+
+// serviceHost is one service behind its gate.
+func serviceHost(c Config, gate *idp.Gate) (vhost.Host, error) {
+	for _, s := range c.Gateway.Services {
+		if s.Name != gate.Service().Name {
+			continue
+		}
+		p, err := proxy.New(proxy.Config{
+			Service: s.Name, Origin: gate.Service().Origin, Backend: s.Backend, Roots: c.Materials.BackendRoots[s.Name], Gate: gate, Log: c.Log,
+		})
+		return vhost.Host{Name: s.Host, Handler: gate.Handler(p)}, err
+	}
+	return vhost.Host{}, errors.New("a gate without its service") // unreachable: the gates are made from the services
+}
+
+// cardIssuers are the authorities that a client is told to have a card of.
+func cardIssuers(trust *certs.Trust) *x509.CertPool {
+	pool := x509.NewCertPool()
+	for _, a := range trust.Authorities() {
+		if a.IssuesCards {
+			pool.AddCert(a.Certificate)
+		}
+	}
+	return pool
+}
+
+// Run serves on listener, and on admin unless it is nil, until ctx ends or something fails, and releases everything. It closes both.
+func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
+	defer g.store.Close()
+	g.judge.logTrust()
+	if err := g.audit.Record(audit.Event{Kind: audit.ConfigLoaded, Outcome: "success"}); err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return g.server.Serve(ctx, listener, Grace) })
+	if admin != nil {
+		group.Go(func() error { return serveAdmin(ctx, admin, g.adminHandler(), g.log) })
+	}
+	group.Go(func() error { g.judge.keep(ctx); return nil })
+	group.Go(func() error { g.sweep(ctx); return nil })
+	stop := context.AfterFunc(ctx, g.card.Stop) // agents hold requests open for longer than the grace
+	defer stop()
+	return group.Wait()
+}
+
+// sweep forgets what has long been over.
+func (g *Gateway) sweep(ctx context.Context) {
+	tick := time.NewTicker(sweepPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := g.store.Sweep(ctx, g.now().Add(-sweepAfter)); err != nil && ctx.Err() == nil {
+			g.log.Error("database not swept", "error", err)
+		}
+	}
+}

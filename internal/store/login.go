@@ -1,0 +1,97 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"promess/authgw/internal/token"
+)
+
+// Login is a login in progress.
+type Login struct {
+	Browser token.Hash // of the browser that began it
+	Method  string
+	Expires time.Time
+	Fetched bool
+	Settled bool
+	Watch   token.Hash // of the agent, zero when there is nothing to watch
+	Outcome []byte     // what the method wrote when it settled it
+}
+
+// CreateLogin writes a login that waits for a proof.
+func (s *Store) CreateLogin(ctx context.Context, handle token.Hash, l Login, now time.Time) error {
+	_, err := s.db.ExecContext(ctx, "INSERT INTO logins (handle_hash, browser_hash, method, created_at, expires_at) VALUES (?, ?, ?, ?, ?)",
+		handle[:], l.Browser[:], l.Method, now.UnixMilli(), l.Expires.UnixMilli())
+	if err != nil {
+		return fmt.Errorf("create login: %w", err)
+	}
+	return nil
+}
+
+// FetchLogin notes that an agent has taken the login up, and returns when it ends. ErrNotFound: unknown, late or settled.
+func (s *Store) FetchLogin(ctx context.Context, handle token.Hash, method string, now time.Time) (time.Time, error) {
+	var expires int64
+	err := s.db.QueryRowContext(ctx, `
+		UPDATE logins SET fetched_at = coalesce(fetched_at, ?1)
+		WHERE handle_hash = ?2 AND method = ?3 AND settled_at IS NULL AND expires_at > ?1 RETURNING expires_at`,
+		now.UnixMilli(), handle[:], method).Scan(&expires)
+	if err != nil {
+		return time.Time{}, notFound("fetch login", err)
+	}
+	return millis(expires), nil
+}
+
+// SettleLogin writes the outcome of a login, once, with the code that brings it to the browser. ErrNotFound: unknown, late, or
+// settled before.
+func (s *Store) SettleLogin(ctx context.Context, handle token.Hash, method string, code, watch token.Hash, outcome []byte, now, expires time.Time) error {
+	var w []byte
+	if watch != (token.Hash{}) {
+		w = watch[:]
+	}
+	return s.once(ctx, "settle login", `
+		UPDATE logins SET settled_at = ?1, code_hash = ?2, watch_hash = ?3, outcome = ?4, expires_at = ?5
+		WHERE handle_hash = ?6 AND method = ?7 AND settled_at IS NULL AND expires_at > ?1`,
+		now.UnixMilli(), code[:], w, string(outcome), expires.UnixMilli(), handle[:], method)
+}
+
+// UseLogin uses a login's code up and returns the login: once, whoever asks, so that a code that was seen by another browser is
+// worth nothing afterwards. ErrNotFound: unknown, late or used.
+func (s *Store) UseLogin(ctx context.Context, code token.Hash, method string, now time.Time) (Login, error) {
+	l, err := scanLogin(s.db.QueryRowContext(ctx, `
+		UPDATE logins SET used_at = ?1
+		WHERE code_hash = ?2 AND method = ?3 AND used_at IS NULL AND expires_at > ?1 RETURNING `+loginColumns,
+		now.UnixMilli(), code[:], method))
+	if err != nil {
+		return Login{}, notFound("use login", err)
+	}
+	return l, nil
+}
+
+// LoginOfBrowser returns the newest login that a browser began and that is not over. ErrNotFound: none.
+func (s *Store) LoginOfBrowser(ctx context.Context, browser token.Hash, now time.Time) (Login, error) {
+	l, err := scanLogin(s.db.QueryRowContext(ctx, "SELECT "+loginColumns+` FROM logins
+		WHERE browser_hash = ? AND used_at IS NULL AND expires_at > ? ORDER BY created_at DESC LIMIT 1`, browser[:], now.UnixMilli()))
+	if err != nil {
+		return Login{}, notFound("find login", err)
+	}
+	return l, nil
+}
+
+const loginColumns = "browser_hash, method, expires_at, fetched_at, settled_at, watch_hash, outcome"
+
+func scanLogin(r row) (Login, error) {
+	var l Login
+	var browser, watch []byte
+	var expires int64
+	var fetched, settled sql.NullInt64
+	var outcome string
+	if err := r.Scan(&browser, &l.Method, &expires, &fetched, &settled, &watch, &outcome); err != nil {
+		return Login{}, err
+	}
+	copy(l.Browser[:], browser)
+	copy(l.Watch[:], watch)
+	l.Expires, l.Fetched, l.Settled, l.Outcome = millis(expires), fetched.Valid, settled.Valid, []byte(outcome)
+	return l, nil
+}

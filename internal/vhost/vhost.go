@@ -1,0 +1,243 @@
+// Package vhost is the TLS listener whose hosts are chosen by the name in the handshake.
+//
+// A host is a name, a handler, and what it asks of the client. The name in the handshake (SNI) alone chooses it: a handshake
+// without a name, or with one that is not listed, is refused, and a request whose Host is not the name of its handshake gets 421.
+// So no request reaches a host by another one's TLS rules. There is no default host. A Server is safe for concurrent use.
+package vhost
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Client is what a host asks of the TLS client.
+type Client int
+
+const (
+	// Anonymous asks for no certificate.
+	Anonymous Client = iota
+	// CardOfAgent asks for a certificate, of an agent: TLS 1.2 or 1.3, whichever the card can do. The handler judges it.
+	CardOfAgent
+	// CardOfBrowser asks for a certificate, of a browser: TLS 1.2 only, because browsers have no way to say in TLS 1.3 that a card
+	// cannot do PSS, and silently send none.
+	CardOfBrowser
+)
+
+// Host is one name of the listener.
+type Host struct {
+	Name    string // lower case, no port
+	Client  Client
+	Handler http.Handler
+}
+
+// Config is what a Server is made of.
+type Config struct {
+	Hosts        []Host
+	Certificates []tls.Certificate // each with its Leaf
+	// CardIssuers are named to clients that are asked for a certificate, so that a browser offers the right one. They decide
+	// nothing: the handler does.
+	CardIssuers *x509.CertPool
+	PublicPort  uint16 // the port that Host headers carry
+	Log         *slog.Logger
+}
+
+// Limits of the listener. A handler may move the deadlines of its own request with http.ResponseController.
+const (
+	HeaderTimeout = 10 * time.Second // handshake, and each request's headers
+	ReadTimeout   = 30 * time.Second // a request with its body
+	WriteTimeout  = 60 * time.Second // an answer
+	IdleTimeout   = 2 * time.Minute
+	MaxHeader     = 32 << 10
+)
+
+// Server answers on a listener.
+type Server struct {
+	hosts map[string]http.Handler
+	tls   map[string]*tls.Config
+	none  *tls.Config
+	port  uint16
+	log   *slog.Logger
+	http  *http.Server
+}
+
+// New checks a configuration and returns its server.
+func New(c Config) (*Server, error) {
+	s := &Server{
+		hosts: map[string]http.Handler{},
+		tls:   map[string]*tls.Config{},
+		none:  &tls.Config{MinVersion: tls.VersionTLS12}, // no certificate: the handshake ends with unrecognized_name
+		port:  c.PublicPort,
+		log:   c.Log,
+	}
+	for _, h := range c.Hosts {
+		name := strings.ToLower(h.Name)
+		if _, dup := s.hosts[name]; dup {
+			return nil, fmt.Errorf("host %q is used twice", name)
+		}
+		conf, err := hostTLS(h, name, c)
+		if err != nil {
+			return nil, err
+		}
+		s.hosts[name], s.tls[name] = h.Handler, conf
+	}
+	s.http = &http.Server{
+		Handler:           http.HandlerFunc(s.serve),
+		ReadHeaderTimeout: HeaderTimeout,
+		ReadTimeout:       ReadTimeout,
+		WriteTimeout:      WriteTimeout,
+		IdleTimeout:       IdleTimeout,
+		MaxHeaderBytes:    MaxHeader,
+		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), // strangers' broken handshakes
+	}
+	return s, nil
+}
+
+// hostTLS returns the TLS rules of one host.
+func hostTLS(h Host, name string, c Config) (*tls.Config, error) {
+	conf := &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		// MSSanté référentiel #2: ECDHE with AES-GCM. ChaCha20 is left to TLS 1.3, which has no list to choose from.
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+		},
+	}
+	for _, cert := range c.Certificates {
+		if cert.Leaf == nil {
+			return nil, errors.New("a server certificate comes without its parsed leaf")
+		}
+		if cert.Leaf.VerifyHostname(name) == nil {
+			conf.Certificates = append(conf.Certificates, cert)
+		}
+	}
+	if len(conf.Certificates) == 0 {
+		return nil, fmt.Errorf("no server certificate covers host %q", name)
+	}
+	if h.Client == Anonymous {
+		return conf, nil
+	}
+
+	// A card's signature counts for one connection: nothing is resumed (tickets carry certificates from one policy to
+	// another), and HTTP/2 would share the connection between requests of several names.
+	conf.SessionTicketsDisabled = true
+	conf.NextProtos = []string{"http/1.1"}
+	// The handler must be reached without a certificate, with an expired one, with anything: it tells the person why not.
+	conf.ClientAuth = tls.RequestClientCert
+	conf.ClientCAs = c.CardIssuers
+	if h.Client == CardOfBrowser {
+		conf.MaxVersion = tls.VersionTLS12
+	}
+	return conf, nil
+}
+
+// Serve answers on l until ctx ends, then lets requests finish for at most grace.
+func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
+	conf := &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		NextProtos:         []string{"h2", "http/1.1"}, // tells net/http to be ready for both; each host's own list decides
+		GetConfigForClient: s.choose,
+	}
+	tl := tls.NewListener(l, conf)
+	s.http.TLSConfig = conf
+	failed := make(chan error, 1)
+	go func() { failed <- s.http.Serve(tl) }() // ends with Shutdown or Close below
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer cancel()
+	if err := s.http.Shutdown(end); err != nil {
+		s.log.Warn("requests were cut off at shutdown", "grace", grace)
+		s.http.Close()
+	}
+	<-failed
+	return nil
+}
+
+// choose finds the rules of the name in a handshake. Names compare without case (RFC 6066, section 3); crypto/tls has refused a
+// trailing dot and addresses already.
+func (s *Server) choose(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	if conf := s.tls[strings.ToLower(hello.ServerName)]; conf != nil {
+		return conf, nil
+	}
+	return s.none, nil
+}
+
+// transportSecurity is what every answer says of the way it came: RFC 6797, a year.
+const transportSecurity = "max-age=31536000"
+
+func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	defer func() {
+		if v := recover(); v != nil {
+			if v != http.ErrAbortHandler {
+				s.log.Error("a handler panicked", "panic", fmt.Sprint(v), "stack", string(debug.Stack()))
+			}
+			panic(http.ErrAbortHandler) // net/http closes the connection
+		}
+	}()
+	w.Header().Set("Strict-Transport-Security", transportSecurity)
+	name := strings.ToLower(r.TLS.ServerName)
+	handler := s.hosts[name]
+	if handler == nil { // unreachable: the handshake would have failed
+		http.Error(w, "421 misdirected request", http.StatusMisdirectedRequest)
+		return
+	}
+	if !s.isHost(r.Host, name) {
+		// RFC 9110, section 7.4. Covers domain fronting and HTTP/2 connections that a browser shares between names.
+		w.Header().Set("Connection", "close")
+		http.Error(w, "421 misdirected request: this connection is for another name", http.StatusMisdirectedRequest)
+		return
+	}
+	handler.ServeHTTP(w, r)
+}
+
+// isHost says whether a Host header is name, with the public port or without one.
+func (s *Server) isHost(host, name string) bool {
+	host = strings.ToLower(host)
+	return host == name || host == name+":"+strconv.Itoa(int(s.port))
+}
+
+// LimitBody bounds the body of every request to max bytes, in time as well: a body that is not there after timeout fails.
+func LimitBody(max int64, timeout time.Duration, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.ContentLength > max {
+			w.Header().Set("Connection", "close")
+			http.Error(w, "413 the request is too large", http.StatusRequestEntityTooLarge)
+			return
+		}
+		if r.Body != http.NoBody {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // not supported: the server's own deadline holds
+			r.Body = http.MaxBytesReader(w, r.Body, max)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// BodyError returns the status that an error of reading a body deserves.
+func BodyError(err error) int {
+	var tooLarge *http.MaxBytesError
+	var netErr net.Error
+	switch {
+	case errors.As(err, &tooLarge):
+		return http.StatusRequestEntityTooLarge
+	case errors.As(err, &netErr) && netErr.Timeout():
+		return http.StatusRequestTimeout
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return http.StatusBadRequest
+	}
+	return http.StatusBadRequest
+}
