@@ -11,12 +11,15 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"fmt"
 	"math/big"
 	"time"
 
+	"golang.org/x/crypto/cryptobyte"
+	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -65,7 +68,7 @@ func New(c Config) (*PKI, error) {
 		return nil, fmt.Errorf("make keys of authorities: %w", err)
 	}
 	for _, a := range p.Authorities() {
-		if err := p.sign(a); err != nil {
+		if err := a.complete(p.template(a)); err != nil {
 			return nil, fmt.Errorf("make authority %q: %w", a.Name, err)
 		}
 	}
@@ -110,8 +113,8 @@ func (p *PKI) Authorities() []*Authority {
 	return made
 }
 
-// sign makes the certificate of an authority whose parent has one: the dates, lengths and usages of those of 2013.
-func (p *PKI) sign(a *Authority) error {
+// template describes an authority with the dates, lengths and usages of those of 2013.
+func (p *PKI) template(a *Authority) *x509.Certificate {
 	template := &x509.Certificate{
 		RawSubject:            p.authorityName(a.Name),
 		NotBefore:             p.now().AddDate(-3, 0, 0),
@@ -124,7 +127,25 @@ func (p *PKI) sign(a *Authority) error {
 		template.MaxPathLenZero = true
 		template.NotAfter = template.NotAfter.AddDate(0, 0, -1)
 	}
-	return a.complete(template)
+	return template
+}
+
+// NewAuthority makes one more authority, no part of the hierarchy: for tests of what an authority must not do. Its parent is nil for a
+// root, its key is on P-256, and change, when set, may alter anything before the certificate is signed.
+func (p *PKI) NewAuthority(name string, parent *Authority, change func(template *x509.Certificate)) (*Authority, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key of authority: %w", err)
+	}
+	a := &Authority{Name: name, Parent: parent, key: key}
+	template := p.template(a)
+	if change != nil {
+		change(template)
+	}
+	if err := a.complete(template); err != nil {
+		return nil, fmt.Errorf("make authority %q: %w", name, err)
+	}
+	return a, nil
 }
 
 // complete signs the certificate of an authority by its parent, or by itself.
@@ -135,6 +156,32 @@ func (a *Authority) complete(template *x509.Certificate) (err error) {
 	}
 	a.Certificate, err = create(template, parent, a.key.Public(), key)
 	return err
+}
+
+// Sign makes a certificate of an encoded TBSCertificate, whatever that holds, which must name SHA-256 with the authority's key as its
+// algorithm: for tests of what becomes of certificates that no authority would write.
+func (a *Authority) Sign(tbs []byte) ([]byte, error) {
+	digest := sha256.Sum256(tbs)
+	signature, err := a.key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		return nil, fmt.Errorf("sign as %q: %w", a.Name, err)
+	}
+	algorithm := oid("1.2.840.113549.1.1.11")
+	if _, ok := a.key.(*ecdsa.PrivateKey); ok {
+		algorithm = oid("1.2.840.10045.4.3.2")
+	}
+	var b cryptobyte.Builder
+	b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+		b.AddBytes(tbs)
+		b.AddASN1(casn1.SEQUENCE, func(b *cryptobyte.Builder) {
+			b.AddASN1ObjectIdentifier(algorithm)
+			if _, ok := a.key.(*rsa.PrivateKey); ok {
+				b.AddASN1NULL()
+			}
+		})
+		b.AddASN1BitString(signature)
+	})
+	return b.Bytes()
 }
 
 // authorityName is C=FR, O=ASIP-SANTE, OU=0002 187512751, OU=IGC-SANTE, CN=…
