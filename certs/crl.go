@@ -162,8 +162,8 @@ func (l *list) newer(old *list) bool {
 	return l.number != nil && (old.number == nil || l.number.Cmp(old.number) > 0)
 }
 
-// hash hashes a serial number, given as the content of its INTEGER. Leading zeros do not count: an issuer that forgot the one that
-// keeps a number positive meant the same card.
+// hash hashes a serial number, given as the content of its INTEGER, without its sign: an issuer that forgot the zero that keeps a number
+// positive meant the same card.
 func (l *list) hash(serial []byte) uint64 {
 	return maphash.Bytes(l.seed, bytes.TrimLeft(serial, "\x00"))
 }

@@ -16,6 +16,7 @@ import (
 // Extensions of lists and of their entries (RFC 5280, sections 5.2 and 5.3).
 const (
 	oidCRLNumber         = "2.5.29.20"
+	oidReasonCode        = "2.5.29.21"
 	oidDeltaCRL          = "2.5.29.27"
 	oidDistributionPoint = "2.5.29.28" // issuingDistributionPoint
 	oidCertificateIssuer = "2.5.29.29"
@@ -105,7 +106,9 @@ func readTime(s *cryptobyte.String, t *time.Time) bool {
 func parseAlgorithm(der cryptobyte.String) (x509.SignatureAlgorithm, error) {
 	var sequence cryptobyte.String
 	var oid asn1oid.ObjectIdentifier
-	if !der.ReadASN1(&sequence, asn1.SEQUENCE) || !sequence.ReadASN1ObjectIdentifier(&oid) {
+	var parameters cryptobyte.String // absent, or NULL (RFC 4055, section 2.1; RFC 5758, section 3.2)
+	if !der.ReadASN1(&sequence, asn1.SEQUENCE) || !sequence.ReadASN1ObjectIdentifier(&oid) ||
+		!sequence.Empty() && !sequence.ReadASN1(&parameters, asn1.NULL) || !parameters.Empty() || !sequence.Empty() {
 		return 0, errors.New("no signature algorithm in the list")
 	}
 	switch oid.String() {
@@ -132,7 +135,7 @@ func eachExtension(extensions cryptobyte.String, use func(oid string, critical b
 		var oid asn1oid.ObjectIdentifier
 		critical := false
 		if !extensions.ReadASN1(&extension, asn1.SEQUENCE) || !extension.ReadASN1ObjectIdentifier(&oid) ||
-			!extension.ReadOptionalASN1Boolean(&critical, asn1.BOOLEAN, false) ||
+			extension.PeekASN1Tag(asn1.BOOLEAN) && !extension.ReadASN1Boolean(&critical) ||
 			!extension.ReadASN1(&value, asn1.OCTET_STRING) || !extension.Empty() {
 			return errors.New("an extension of the list cannot be read")
 		}
@@ -161,13 +164,10 @@ func (l *crl) setExtension(oid string, critical bool, value cryptobyte.String) e
 			return errors.New("the number of the list cannot be read")
 		}
 	case oidAuthorityKeyID:
-		var sequence cryptobyte.String
-		if !value.ReadASN1(&sequence, asn1.SEQUENCE) || !value.Empty() {
-			return errors.New("the key identifier of the list cannot be read")
-		}
-		var id cryptobyte.String
+		var sequence, id cryptobyte.String
 		var present bool
-		if !sequence.ReadOptionalASN1(&id, &present, asn1.Tag(0).ContextSpecific()) {
+		if critical || !value.ReadASN1(&sequence, asn1.SEQUENCE) || !value.Empty() || // RFC 5280, section 4.2.1.1: not critical
+			!sequence.ReadOptionalASN1(&id, &present, asn1.Tag(0).ContextSpecific()) {
 			return errors.New("the key identifier of the list cannot be read")
 		}
 		if present {
@@ -210,7 +210,7 @@ func (l *crl) eachSerial(use func(serial []byte)) error {
 	for !entries.Empty() {
 		var entry, serial cryptobyte.String
 		var revoked time.Time
-		if !entries.ReadASN1(&entry, asn1.SEQUENCE) || !entry.ReadASN1(&serial, asn1.INTEGER) || len(serial) == 0 || !readTime(&entry, &revoked) {
+		if !entries.ReadASN1(&entry, asn1.SEQUENCE) || !entry.ReadASN1(&serial, asn1.INTEGER) || !minimal(serial) || !readTime(&entry, &revoked) {
 			return errors.New("an entry of the list cannot be read")
 		}
 		if len(serial) > maxSerial {
@@ -224,6 +224,19 @@ func (l *crl) eachSerial(use func(serial []byte)) error {
 	return nil
 }
 
+// minimal tells whether the content of an INTEGER has as few bytes as it can (X.690, section 8.3.2).
+func minimal(integer []byte) bool {
+	switch len(integer) {
+	case 0:
+		return false
+	case 1:
+		return true
+	default:
+		sign, next := integer[0], integer[1]&0x80
+		return !(sign == 0 && next == 0 || sign == 0xff && next != 0)
+	}
+}
+
 func checkEntryExtensions(entry cryptobyte.String) error {
 	if entry.Empty() {
 		return nil
@@ -232,10 +245,15 @@ func checkEntryExtensions(entry cryptobyte.String) error {
 	if !entry.ReadASN1(&extensions, asn1.SEQUENCE) || !entry.Empty() {
 		return errors.New("an entry of the list cannot be read")
 	}
-	return eachExtension(extensions, func(oid string, critical bool, _ cryptobyte.String) error {
-		if critical || oid == oidCertificateIssuer {
+	return eachExtension(extensions, func(oid string, critical bool, value cryptobyte.String) error {
+		var reason int
+		switch {
+		case critical, oid == oidCertificateIssuer:
 			return fmt.Errorf("an entry has an extension that is not accepted (%s)", oid)
+		case oid == oidReasonCode && (!value.ReadASN1Enum(&reason) || !value.Empty()):
+			return errors.New("the reason of an entry cannot be read")
+		default:
+			return nil
 		}
-		return nil
 	})
 }
