@@ -66,7 +66,10 @@ func parseHolder(subject dn, e cardExtensions) (h Holder, doubt string, err erro
 	if len(units) > 1 || len(organizations) > 1 {
 		return h, "several structures", nil
 	}
-	h.StructureID, h.StructureName = first(units), first(organizations)
+	h.StructureName = first(organizations)
+	if unit := first(units); identifier(unit) { // not the label that cards of before 2013 had there
+		h.StructureID = unit
+	}
 	if h.IDType == "" {
 		return h, "no national identifier of a known type", nil
 	}
