@@ -69,9 +69,9 @@ var _ proxy.Gate = (*Gate)(nil)
 func (s *Server) Gate(service Service) *Gate {
 	g := &Gate{server: s, service: service, mux: http.NewServeMux()}
 	g.mux.HandleFunc("GET "+ownPath+"enter", g.enter)
-	g.mux.HandleFunc("GET "+ownPath+"logout", func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, s.Origin+"/logout", http.StatusSeeOther)
-	})
+	g.mux.HandleFunc("GET "+ownPath+"logout", g.logout)
+	g.mux.HandleFunc("POST "+ownPath+"logout", g.logout)
+	g.mux.HandleFunc("GET "+ownPath+"leave", g.leave)
 	g.mux.Handle("GET "+ServiceAssets, s.ServicePages.Assets())
 	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { g.fail(w, r, http.StatusNotFound, "not_found") })
 	return g

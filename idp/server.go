@@ -213,37 +213,6 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
 	s.Pages.Render(w, r, http.StatusOK, page)
 }
 
-// logout ends the session.
-func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
-	v, err := s.Sessions.Find(r, s.Host)
-	if err == nil {
-		err = s.End(r.Context(), v, "logout")
-	}
-	if err != nil && !errors.Is(err, ErrNoSession) {
-		s.fault(w, r, "end session", err)
-		return
-	}
-	clearSessionCookie(w)
-	s.ClearBrowserState(w)
-	http.Redirect(w, r, "/logout", http.StatusSeeOther)
-}
-
-// logoutPage is where a service's own sign-out link leads. It signs out at once when the person came from one of our own pages
-// or typed the address; a foreign page that points here only gets the portal, where the person may sign out.
-func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
-	_, err := s.Sessions.Find(r, s.Host)
-	switch {
-	case errors.Is(err, ErrNoSession):
-		s.Pages.Render(w, r, http.StatusOK, web.SignedOutPage{})
-	case err != nil:
-		s.fault(w, r, "find session", err)
-	case r.Header.Get("Sec-Fetch-Site") == "same-origin", r.Header.Get("Sec-Fetch-Site") == "same-site", r.Header.Get("Sec-Fetch-Site") == "none":
-		s.logout(w, r)
-	default:
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-	}
-}
-
 // End ends a session for a reason: everywhere, with its open streams.
 func (s *Server) End(ctx context.Context, v store.Session, reason string) error {
 	open, err := s.Sessions.end(ctx, v.ID, reason)

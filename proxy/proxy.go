@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"mime"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -42,10 +43,11 @@ type Config struct {
 
 // Proxy forwards to one service.
 type Proxy struct {
-	config  Config
-	strip   stripper
-	forward *httputil.ReverseProxy
-	log     *slog.Logger
+	config    Config
+	strip     stripper
+	transport *http.Transport
+	forward   *httputil.ReverseProxy
+	log       *slog.Logger
 }
 
 // New returns a Proxy.
@@ -57,11 +59,12 @@ func New(c Config) (*Proxy, error) {
 		return nil, errors.New("proxy: Gate, Log and Origin are required")
 	}
 	p := &Proxy{config: c, strip: newStripper(), log: c.Log.With("service", c.Service)}
+	p.transport = newTransport(c.Roots)
 	p.forward = &httputil.ReverseProxy{
 		Rewrite:        p.rewrite,
 		ModifyResponse: p.modifyResponse,
 		ErrorHandler:   p.failed,
-		Transport:      newTransport(c.Roots),
+		Transport:      p.transport,
 		BufferPool:     &buffers{},
 		ErrorLog:       slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		FlushInterval:  0, // server-sent events and answers of unknown length are flushed at once by ReverseProxy itself
@@ -163,8 +166,28 @@ func (p *Proxy) modifyResponse(r *http.Response) error {
 			delete(r.Header, name)
 		}
 	}
+	keepFromCaches(r)
 	r.Header.Del("Strict-Transport-Security") // the listener's to say, for the name and its port
 	return nil
+}
+
+// keepFromCaches lets no browser keep what a person has read: after they have signed out, "back" must not show it. What pages load to
+// look as they do (scripts, styles, images, fonts) is left to the service.
+func keepFromCaches(r *http.Response) {
+	switch r.Request.Header.Get("Sec-Fetch-Dest") {
+	case "document", "iframe", "frame", "object", "embed":
+		r.Header.Set("Cache-Control", "no-store")
+	case "":
+		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "text/html" || kind == "application/xhtml+xml" {
+			r.Header.Set("Cache-Control", "no-store")
+			return
+		}
+		fallthrough
+	case "empty": // a script's own requests
+		if r.Header.Get("Cache-Control") == "" {
+			r.Header.Set("Cache-Control", "no-store")
+		}
+	}
 }
 
 // failed answers a request that the service did not answer.

@@ -15,6 +15,8 @@ const about = "authgw opens a mailbox and other services to health professionals
 // commands is the table of the command line, in the order of its help.
 func commands() []cli.Command {
 	return []cli.Command{
+		serve(),
+		demoCommand(),
 		configCheck(),
 		certsVerify(),
 	}

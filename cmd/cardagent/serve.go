@@ -43,10 +43,7 @@ func runServe(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Strea
 	if err != nil {
 		return err
 	}
-	log, err := newLogger(c.Log, io)
-	if err != nil {
-		return err
-	}
+	log := c.Log.Logger(io.Err)
 	server, err := newServer(c, log)
 	if err != nil {
 		return err
@@ -73,7 +70,7 @@ func newServer(c *config.Agent, log *slog.Logger) (*agent.Server, error) {
 	for _, g := range gateways {
 		origins = append(origins, g.Origin)
 	}
-	pages, err := web.NewPages(web.Site{Name: "cardagent", Agent: true, FormAction: origins, Log: log})
+	pages, err := web.NewPages(web.Site{Name: "Agent de carte", Agent: true, FormAction: origins, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
@@ -117,18 +114,4 @@ func listen(ctx context.Context, port uint16) (net.Listener, error) {
 			"workstation), or another program listens there; end it, or change \"port\" in the configuration", address)
 	}
 	return ln, err
-}
-
-func newLogger(c config.Log, io cli.Streams) (*slog.Logger, error) {
-	var level slog.Level
-	if c.Level != "" {
-		if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-			return nil, fmt.Errorf("log.level: %w", err) // unreachable: checked by the configuration
-		}
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.Format == "text" {
-		return slog.New(slog.NewTextHandler(io.Err, options)), nil
-	}
-	return slog.New(slog.NewJSONHandler(io.Err, options)), nil
 }

@@ -132,7 +132,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	site.Origin, site.AssetsPath, site.FormAction = origin, idp.ServiceAssets, nil
+	site.Origin, site.AssetsPath = origin, idp.ServiceAssets
 	servicePages, err := web.NewPages(site)
 	if err != nil {
 		return nil, fmt.Errorf("pages of services: %w", err)

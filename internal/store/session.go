@@ -114,6 +114,27 @@ func (s *Store) EndSession(ctx context.Context, id, reason string, now time.Time
 		now.UnixMilli(), reason, id)
 }
 
+// SessionHosts returns the hosts that a session, open or over, has been opened on.
+func (s *Store) SessionHosts(ctx context.Context, id string) ([]string, error) {
+	rows, err := s.db.QueryContext(ctx, "SELECT DISTINCT host FROM session_tokens WHERE session_id = ? ORDER BY host", id)
+	if err != nil {
+		return nil, fmt.Errorf("list hosts of session: %w", err)
+	}
+	defer rows.Close()
+	var hosts []string
+	for rows.Next() {
+		var h string
+		if err := rows.Scan(&h); err != nil {
+			return nil, fmt.Errorf("list hosts of session: %w", err)
+		}
+		hosts = append(hosts, h)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("list hosts of session: %w", err)
+	}
+	return hosts, nil
+}
+
 // AddEntry writes a one-time code that lets the browser with a state open the session on another host.
 func (s *Store) AddEntry(ctx context.Context, session, host string, code, state token.Hash, expires time.Time) error {
 	_, err := s.db.ExecContext(ctx, "INSERT INTO entries (hash, session_id, host, state_hash, expires_at) VALUES (?, ?, ?, ?, ?)",

@@ -1,0 +1,122 @@
+package idp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/web"
+)
+
+// A sign-out ends the session in the database, which is the end of it everywhere. Then the browser goes round the service hosts that
+// had a token of it, each of which removes its cookie, and arrives at the page that says so:
+//
+//	POST /logout ──▶ mail /.authgw/leave?then=agenda ──▶ agenda /.authgw/leave ──▶ GET /logout
+//
+// The tour decides nothing. It makes browsers drop the pages that they keep in memory for their "back" button: for a page that is not
+// to be stored they do so when its host's cookies change.
+
+// logout ends the session.
+func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
+	s.signOut(w, r, s.Host)
+}
+
+// signOut ends the session that a request has on host, and sends the browser on its tour.
+func (s *Server) signOut(w http.ResponseWriter, r *http.Request, host string) {
+	w.Header().Set("Cache-Control", "no-store")
+	v, err := s.Sessions.Find(r, host)
+	var visits []string
+	if err == nil {
+		if err = s.End(r.Context(), v, "logout"); err == nil {
+			visits, err = s.tour(r.Context(), v, host)
+		}
+	}
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		s.fault(w, r, "end session", err)
+		return
+	}
+	clearSessionCookie(w)
+	s.ClearBrowserState(w)
+	http.Redirect(w, r, s.nextVisit(visits), http.StatusSeeOther)
+}
+
+// tour names the services to visit.
+func (s *Server) tour(ctx context.Context, v store.Session, from string) ([]string, error) {
+	hosts, err := s.Store.SessionHosts(ctx, v.ID)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, c := range s.Services {
+		for _, h := range hosts {
+			if h == c.Host && h != from {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	return names, nil
+}
+
+// nextVisit is where the browser goes next. Names that are not of a service are passed over: the address may be anybody's.
+func (s *Server) nextVisit(names []string) string {
+	for i, name := range names {
+		if c, ok := s.services[name]; ok {
+			q := url.Values{}
+			if rest := names[i+1:]; len(rest) > 0 {
+				q.Set("then", strings.Join(rest, ","))
+			}
+			return c.Origin + ownPath + "leave?" + q.Encode()
+		}
+	}
+	return s.Origin + "/logout"
+}
+
+// logoutPage is where every sign-out ends. A person who is still signed in and comes from one of our own pages, or typed the address,
+// is signed out; a foreign page that leads here only shows the portal, where the person may sign out (logout CSRF).
+func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
+	_, err := s.Sessions.Find(r, s.Host)
+	switch {
+	case errors.Is(err, ErrNoSession):
+		clearSessionCookie(w)
+		s.Pages.Render(w, r, http.StatusOK, web.SignedOutPage{})
+	case err != nil:
+		s.fault(w, r, "find session", err)
+	case ownNavigation(r):
+		s.logout(w, r)
+	default:
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+	}
+}
+
+// ownNavigation says whether a person came from a page of the same host, or from no page. A browser too old to say counts as foreign.
+func ownNavigation(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site == "same-origin" || site == "none"
+}
+
+// logout is the sign-out link that a service shows.
+func (g *Gate) logout(w http.ResponseWriter, r *http.Request) {
+	if !ownNavigation(r) {
+		http.Redirect(w, r, g.server.Origin+"/logout", http.StatusSeeOther) // which asks
+		return
+	}
+	g.server.signOut(w, r, g.service.Host)
+}
+
+// leave removes the cookie of a session that is over. That of an open session stays: anybody can send a browser here.
+func (g *Gate) leave(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	_, err := g.server.Sessions.Find(r, g.service.Host)
+	if errors.Is(err, ErrNoSession) {
+		clearSessionCookie(w)
+		g.server.ClearBrowserState(w)
+	}
+	var rest []string
+	if then := r.URL.Query().Get("then"); then != "" && len(then) < maxReturn {
+		rest = strings.Split(then, ",")
+	}
+	http.Redirect(w, r, g.server.nextVisit(rest), http.StatusSeeOther)
+}

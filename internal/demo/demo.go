@@ -1,0 +1,346 @@
+package demo
+
+import (
+	"bufio"
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"promess/authgw/certs"
+	"promess/authgw/internal/agent"
+	"promess/authgw/internal/cardwire"
+	"promess/authgw/internal/config"
+	"promess/authgw/internal/gateway"
+	"promess/authgw/internal/softcard"
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/testpki"
+	"promess/authgw/internal/web"
+)
+
+// The names of the demonstration. Browsers send *.localhost to this machine without asking anybody (RFC 6761, section 6.3).
+const (
+	name        = "demo"
+	authHost    = "auth.localhost"
+	cardHost    = "card.localhost"
+	mailHost    = "mail.localhost"
+	agendaHost  = "agenda.localhost"
+	pin         = "1234"
+	gatewayName = "ProMess (démonstration)"
+)
+
+// Config is what a person may choose. Its zero value does not listen anywhere.
+type Config struct {
+	Listen    string // host:port of the gateway, on loopback; another port is taken when this one is not free
+	AgentPort uint16 // likewise; 0: that which agents have by default
+	PSS       bool   // the card signs PSS, as a CPS4, so that TLS 1.3 is used; otherwise PKCS #1 v1.5, as a CPS3
+	In        io.Reader
+	Out       io.Writer
+	Log       *slog.Logger
+	Ready     func(Address) // called once everything listens; may be nil
+}
+
+// Address is where the demonstration is.
+type Address struct {
+	Portal string // https URL of the auth host
+	Mail   string // https URL of the sample mailbox
+	Agent  string // http URL of the agent
+	PIN    string
+	Roots  *x509.CertPool // of the gateway's certificate
+	Listen string         // host:port of the gateway, whatever its names resolve to
+	Card   *softcard.Card
+}
+
+// Run runs the demonstration until ctx ends.
+func Run(ctx context.Context, c Config) error {
+	fmt.Fprintln(c.Out, "authgw demo: making keys and certificates …")
+	world, err := newWorld(ctx, c)
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return world.gateway.Run(ctx, world.listener, nil) })
+	group.Go(func() error { return world.agent.Serve(ctx, world.agentListener) })
+	for _, s := range world.services {
+		group.Go(func() error { return s.serve(ctx) })
+	}
+	world.introduce(c.Out)
+	if c.Ready != nil {
+		c.Ready(world.address())
+	}
+	if c.In != nil {
+		go commands(c.In, c.Out, world.card) // ends with the input; a read from a terminal cannot be interrupted
+	}
+	err = group.Wait()
+	fmt.Fprintln(c.Out, "authgw demo: over, nothing is left behind.")
+	return err
+}
+
+// world is everything that runs.
+type world struct {
+	pki           *testpki.PKI
+	config        *config.Gateway
+	listener      net.Listener
+	agentListener net.Listener
+	services      []*sample
+	gateway       *gateway.Gateway
+	agent         *agent.Server
+	card          *softcard.Card
+	pss           bool
+}
+
+func newWorld(ctx context.Context, c Config) (w *world, err error) {
+	w = &world{pss: c.PSS}
+	if w.pki, err = testpki.New(testpki.Config{Test: true, CardsOnly: true}); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if w.listener, err = listen(ctx, c.Out, c.Listen); err != nil {
+		return nil, err
+	}
+	port := c.AgentPort
+	if port == 0 {
+		port = cardwire.DefaultAgentPort
+	}
+	if w.agentListener, err = listen(ctx, c.Out, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))); err != nil {
+		return nil, err
+	}
+	w.config = w.gatewayConfig()
+	if err = w.makeServices(ctx); err != nil {
+		return nil, err
+	}
+	if err = w.makeGateway(ctx, c); err != nil {
+		return nil, err
+	}
+	return w, w.makeAgent(c)
+}
+
+// close releases what Run has not taken over.
+func (w *world) close() {
+	for _, l := range []net.Listener{w.listener, w.agentListener} {
+		if l != nil {
+			l.Close()
+		}
+	}
+	for _, s := range w.services {
+		s.listener.Close()
+	}
+	if w.gateway != nil {
+		w.gateway.Close()
+	}
+}
+
+// portsTried is how many ports after the wished one are tried before any free one is taken.
+const portsTried = 20
+
+// listen takes an address, or one beside it, and says so.
+func listen(ctx context.Context, out io.Writer, address string) (net.Listener, error) {
+	wished, err := netip.ParseAddrPort(address)
+	if err != nil || !wished.Addr().IsLoopback() {
+		return nil, fmt.Errorf("%q is not an address of this machine alone, like 127.0.0.1:8443", address)
+	}
+	for i := range portsTried {
+		next := netip.AddrPortFrom(wished.Addr(), wished.Port()+uint16(i))
+		if next.Port() < wished.Port() {
+			break // past the last port
+		}
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", next.String())
+		if err == nil {
+			if i > 0 {
+				fmt.Fprintf(out, "Port %d is taken; port %d is used instead.\n", wished.Port(), next.Port())
+			}
+			return l, nil
+		}
+		if wished.Port() == 0 {
+			return nil, err
+		}
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", netip.AddrPortFrom(wished.Addr(), 0).String())
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(out, "Port %d is taken; port %d is used instead.\n", wished.Port(), portOf(l))
+	return l, nil
+}
+
+func portOf(l net.Listener) uint16 { return l.Addr().(*net.TCPAddr).AddrPort().Port() }
+
+func (w *world) gatewayConfig() *config.Gateway {
+	return &config.Gateway{
+		Name: name, PublicPort: portOf(w.listener), AgentPort: portOf(w.agentListener),
+		Hosts:    config.Hosts{Auth: authHost, Card: cardHost},
+		Card:     config.Card{AllowTest: true, EndOnRemoval: true},
+		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
+		Database: store.Memory,
+		Support:  config.Support{Phone: "01 23 45 67 89", Mail: "assistance@example.fr"},
+	}
+}
+
+func (w *world) makeServices(ctx context.Context) error {
+	keys := keySet{url: w.config.Origin(authHost) + "/oauth/keys", dial: w.listener.Addr().String(), roots: w.pki.ServerRoots()}
+	for _, s := range []config.Service{
+		{Name: "mail", Host: mailHost, Title: "Messagerie sécurisée", Description: "Boîte aux lettres MSSanté (exemple)", Home: "/"},
+		{Name: "agenda", Host: agendaHost, Title: "Agenda partagé", Description: "Un autre service du portail (exemple)", Home: "/"},
+	} {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+		if err != nil {
+			return err
+		}
+		s.Backend = &url.URL{Scheme: "http", Host: l.Addr().String()}
+		w.config.Services = append(w.config.Services, s)
+		w.services = append(w.services, newSample(s, l, w.config.Origin(authHost), keys))
+	}
+	return nil
+}
+
+func (w *world) makeGateway(ctx context.Context, c Config) error {
+	certificate, err := w.pki.ServerCertificate(authHost, cardHost, mailHost, agendaHost)
+	if err != nil {
+		return err
+	}
+	trust, err := certs.NewTrust(w.pki.Certificates(), nil)
+	if err != nil {
+		return err
+	}
+	var lists [][]byte
+	for _, a := range w.pki.Authorities() {
+		der, err := w.pki.CRL(a, testpki.CRL{})
+		if err != nil {
+			return err
+		}
+		lists = append(lists, der)
+	}
+	w.gateway, err = gateway.New(ctx, gateway.Config{
+		Gateway: w.config,
+		Materials: gateway.Materials{
+			Certificates: []tls.Certificate{certificate},
+			Trust:        trust,
+			CRLs:         func() (*certs.CRLs, error) { return certs.NewCRLs(trust, lists...) },
+		},
+		Audit: &auditPrinter{out: c.Out}, Log: c.Log,
+	})
+	return err
+}
+
+// makeAgent makes the agent with its card: that of a doctor who does not exist.
+func (w *world) makeAgent(c Config) error {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		return err
+	}
+	certificate, err := w.pki.Authentication(testpki.Card{
+		Kind: testpki.CPS, NationalID: "899700218896", GivenName: "Jeanne", FamilyName: "MARTIN", Profession: 10,
+	}, key.Public())
+	if err != nil {
+		return err
+	}
+	w.card, err = softcard.New(softcard.Config{
+		Certificate: certificate, Key: key, PIN: pin, PSS: c.PSS, Reader: "Lecteur de démonstration", Serial: "2800636234",
+	})
+	if err != nil {
+		return err
+	}
+	origin := w.config.Origin(authHost)
+	pages, err := web.NewPages(web.Site{Name: "Agent de carte", Agent: true, FormAction: []string{origin}, Log: c.Log})
+	if err != nil {
+		return err
+	}
+	w.agent, err = agent.New(agent.Config{
+		Gateways: []agent.Gateway{{
+			Name: name, Title: gatewayName, Origin: origin, Card: w.config.Origin(cardHost),
+			Roots: w.pki.ServerRoots(), Dial: w.listener.Addr().String(),
+		}},
+		Cards: w.card, Pages: pages, Logger: c.Log, Version: "demo",
+	})
+	return err
+}
+
+func (w *world) address() Address {
+	return Address{
+		Portal: w.config.Origin(authHost) + "/", Mail: w.config.Origin(mailHost) + "/", Agent: "http://" + w.agentListener.Addr().String(),
+		PIN: pin, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
+	}
+}
+
+// introduce says what to do.
+func (w *world) introduce(out io.Writer) {
+	kind := "PKCS #1 v1.5 only, as a CPS3: TLS 1.2"
+	if w.pss {
+		kind = "PSS, as a CPS4: TLS 1.3"
+	}
+	a := w.address()
+	fmt.Fprintf(out, `
+  Open       %s
+             in Chromium, Chrome, Edge or Firefox. The certificates are made for this run: the browser warns once for
+             each of the names below, and you may go on ("Avancé", then "Continuer").
+  Choose     «Se connecter avec ma carte CPS»
+  Type       %s, the PIN of the card in memory. Three wrong ones in a row lock it.
+
+  Portal     %s
+  Mailbox    %s
+  Agent      %s
+  Card       Jeanne MARTIN, médecin, RPPS 899700218896; signs %s
+
+  Type r and Enter to pull the card out of its reader (the session ends), i to put it back, Ctrl-C to stop.
+  Below are the audit events, as they happen.
+
+`, a.Mail, a.PIN, a.Portal, a.Mail, a.Agent, kind)
+}
+
+// commands plays the hands of the person at the reader.
+func commands(in io.Reader, out io.Writer, card *softcard.Card) {
+	lines := bufio.NewScanner(in)
+	for lines.Scan() {
+		switch strings.ToLower(strings.TrimSpace(lines.Text())) {
+		case "r":
+			card.Remove()
+			fmt.Fprintln(out, "The card is out of the reader.")
+		case "i":
+			card.Insert()
+			fmt.Fprintln(out, "The card is in the reader.")
+		case "":
+		default:
+			fmt.Fprintln(out, "r: pull the card out · i: put it in · Ctrl-C: stop")
+		}
+	}
+}
+
+// auditPrinter prints events as they happen, whole lines.
+type auditPrinter struct{ out io.Writer }
+
+func (p *auditPrinter) Write(line []byte) (int, error) {
+	if _, err := fmt.Fprintf(p.out, "audit %s", line); err != nil {
+		return 0, err
+	}
+	return len(line), nil
+}
+
+// serve answers on the sample's listener until ctx ends.
+func (s *sample) serve(ctx context.Context) error {
+	srv := &http.Server{
+		Handler: s, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
+	}
+	stop := context.AfterFunc(ctx, func() { srv.Close() })
+	defer stop()
+	if err := srv.Serve(s.listener); err != http.ErrServerClosed {
+		return err
+	}
+	return nil
+}
