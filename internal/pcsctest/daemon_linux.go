@@ -26,10 +26,18 @@ type Daemon struct {
 	process         *os.Process
 	ended           chan struct{} // closed when the process is gone
 	output          *bytes.Buffer // of the process; to be read after ended
+	reservation     net.Listener  // of the ports: see reservePorts
 }
 
-// socketVariable is where libpcsclite looks for the name of its socket.
-const socketVariable = "PCSCLITE_CSOCK_NAME"
+// SocketVariable is where libpcsclite looks for the name of its socket.
+const SocketVariable = "PCSCLITE_CSOCK_NAME"
+
+// SocketName is the name of the socket of every daemon of this process. A TestMain sets SocketVariable to it when some tests use
+// PC/SC without Start: libpcsclite keeps the first name that it sees.
+func SocketName() string { return filepath.Join(directory(), "s") }
+
+// directory holds the daemon's files: the same for all daemons of this process, and short, since sun_path has 108 bytes.
+func directory() string { return filepath.Join(os.TempDir(), fmt.Sprintf("pcsctest-%d", os.Getpid())) }
 
 // Start runs a daemon until the end of the test. It sets the environment of this process, so that PC/SC in it and in its children
 // reaches this daemon and no other.
@@ -39,21 +47,20 @@ func Start(tb testing.TB) *Daemon {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	// The name must be the same for all daemons of this process, and short: sun_path has 108 bytes.
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("pcsctest-%d", os.Getpid()))
+	dir := directory()
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		tb.Fatalf("pcsctest: one daemon per process at a time: %v", err)
 	}
 	tb.Cleanup(func() { os.RemoveAll(dir) })
-	d := &Daemon{Socket: filepath.Join(dir, "s"), program: program, driver: driver, dir: dir}
-	tb.Setenv(socketVariable, d.Socket)
+	d := &Daemon{Socket: SocketName(), program: program, driver: driver, dir: dir}
+	tb.Setenv(SocketVariable, d.Socket)
 	tb.Cleanup(d.Stop)
 	d.Restart(tb)
 	return d
 }
 
 // Env is what another process needs in its environment to reach this daemon.
-func (d *Daemon) Env() []string { return []string{socketVariable + "=" + d.Socket} }
+func (d *Daemon) Env() []string { return []string{SocketVariable + "=" + d.Socket} }
 
 // Stop ends the daemon, with all cards in its readers. It may be called twice.
 func (d *Daemon) Stop() {
@@ -63,12 +70,13 @@ func (d *Daemon) Stop() {
 	_ = d.process.Signal(syscall.SIGTERM) // fails when it has ended
 	select {
 	case <-d.ended:
-	case <-time.After(2 * time.Second):
+	case <-time.After(stopTime):
 		_ = d.process.Kill()
 		<-d.ended
 	}
 	d.process = nil
 	os.Remove(d.Socket)
+	d.releasePorts()
 }
 
 // Signal sends a signal to the daemon, to make it hang (SIGSTOP) and go on (SIGCONT), say.
@@ -83,7 +91,7 @@ func (d *Daemon) Signal(tb testing.TB, s syscall.Signal) {
 func (d *Daemon) Restart(tb testing.TB) {
 	tb.Helper()
 	var err error
-	for range 5 { // another process may take a port between the look and the use
+	for range 5 { // a program that knows nothing of reservations may take a port between the look and the use
 		if err = d.run(); err == nil {
 			return
 		}
@@ -111,7 +119,8 @@ func findParts() (program, driver string, err error) {
 }
 
 func (d *Daemon) run() error {
-	port, err := twoPorts()
+	d.releasePorts()
+	port, err := d.reservePorts()
 	if err != nil {
 		return err
 	}
@@ -178,22 +187,4 @@ func (d *Daemon) start(confDir string, socket *os.File) error {
 func knows(program, option string) bool {
 	help, _ := exec.Command(program, "--help").CombinedOutput() // exits with 1 in some versions
 	return strings.Contains(string(help), option)
-}
-
-// twoPorts finds a free port whose successor is free: the driver's second reader listens there.
-func twoPorts() (int, error) {
-	for range 20 {
-		first, err := net.Listen("tcp", ":0")
-		if err != nil {
-			return 0, err
-		}
-		port := first.Addr().(*net.TCPAddr).Port
-		second, err := net.Listen("tcp", fmt.Sprintf(":%d", port+1))
-		first.Close()
-		if err == nil {
-			second.Close()
-			return port, nil
-		}
-	}
-	return 0, errors.New("no two free ports in a row")
 }

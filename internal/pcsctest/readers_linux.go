@@ -10,10 +10,11 @@ import (
 	"github.com/ebfe/scard"
 )
 
-// startTime bounds the start of the daemon, changeTime what a card takes to be seen: the daemon looks every 400 ms.
+// Bounds, for machines that are busy: the start of the daemon takes 50 ms otherwise, its end 10 ms, and a card is seen within 400 ms.
 const (
-	startTime  = 10 * time.Second
-	changeTime = 5 * time.Second
+	startTime  = 20 * time.Second
+	changeTime = 20 * time.Second
+	stopTime   = 5 * time.Second
 )
 
 // awaitReaders waits until the daemon lists its readers.
