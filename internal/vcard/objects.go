@@ -29,9 +29,10 @@ func tlv(tag string, value ...[]byte) []byte {
 
 // addObjects fills in what every PIV card has.
 func (c *Card) addObjects() {
-	// The card holder's unique identifier, SP 800-73-4 part 1, section 3.1.2: a FASC-N of no agency, the GUID, an end of
-	// validity, an empty signature. Middleware takes the card's serial number from the GUID.
-	fascn := make([]byte, 25)
+	// The card holder's unique identifier, SP 800-73-4 part 1, section 3.1.2: a FASC-N, the GUID, an end of validity, an empty
+	// signature. The FASC-N begins with the agency code 9999 (not a federal agency), by which middleware knows that the GUID
+	// and not the FASC-N is the card's serial number.
+	fascn := []byte("\xD4\xE7\x39\xDA\x73\x9C\xED\x39\xCE\x73\x9D\x83\x68\x58\x21\x08\x42\x10\x84\x21\xC8\x42\x10\xC3\xEB")
 	c.data[tagCHUID] = tlv("\x53", tlv("\x30", fascn), tlv("\x34", c.guid[:]), tlv("\x35", []byte("20991231")), tlv("\x3E"), tlv("\xFE"))
 	// The card capability container, section 3.1.1, with an identifier and otherwise empty.
 	c.data[tagCCC] = tlv("\x53",
