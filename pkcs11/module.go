@@ -160,8 +160,8 @@ func (m *Module) await(ctx context.Context, timeout time.Duration, t *Token) (an
 }
 
 // removalGrace is how long PC/SC may need to see that a card is gone after a module has failed because of it: the
-// daemon of pcsc-lite looks every 400 ms where a reader cannot tell by itself.
-const removalGrace = 600 * time.Millisecond
+// daemon of pcsc-lite looks every 400 ms where a reader cannot tell by itself, and a workstation may be busy.
+const removalGrace = time.Second
 
 // blameRemoval finds out whether an error without a clear cause came from the card's removal.
 func (m *Module) blameRemoval(t *Token, err error) error {
@@ -195,7 +195,13 @@ func (m *Module) kill(why error) error {
 	return why
 }
 
+// endedBy says why there will be no answers any more, or nil.
 func (m *Module) endedBy() error {
+	select {
+	case <-m.closed:
+		return ErrClosed
+	default:
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.ended

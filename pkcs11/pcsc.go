@@ -168,7 +168,8 @@ func pcscError(doing string, err error) error {
 		return nil
 	}
 	for _, gone := range []scard.Error{scard.ErrNoService, scard.ErrServiceStopped, scard.ErrCommError, scard.ErrInvalidHandle,
-		scard.ErrShutdown, scard.ErrNoAccess} {
+		scard.ErrShutdown, scard.ErrNoAccess,
+		scard.ErrSecurityViolation} { // of pcsc-lite: the daemon hung up before it knew us, or polkit does not let us in
 		if errors.Is(err, gone) {
 			return fmt.Errorf("%s: %w: %w", doing, ErrNoService, err)
 		}

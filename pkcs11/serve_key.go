@@ -50,7 +50,11 @@ func (s *server) sign(r request) answer {
 		return failure("C_SignInit", err)
 	}
 	if v, err := s.attribute(session, keys[0], pkcs11.CKA_ALWAYS_AUTHENTICATE); err == nil && len(v) == 1 && v[0] != 0 {
-		if err := s.ctx.Login(session, pkcs11.CKU_CONTEXT_SPECIFIC, s.pins[r.Slot]); err != nil {
+		pin, ok := s.pins[r.Slot] // empty for a PIN pad
+		if !ok {
+			return answer{Failed: "C_Login", Code: pkcs11.CKR_USER_NOT_LOGGED_IN}
+		}
+		if err := s.ctx.Login(session, pkcs11.CKU_CONTEXT_SPECIFIC, pin); err != nil {
 			return failure("C_Login", err)
 		}
 	}

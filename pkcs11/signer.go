@@ -50,8 +50,7 @@ func (s *signer) sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byt
 		return nil, err
 	}
 	// crypto.Signer knows no context; the call's own time and Module.Close bound it.
-	m := s.token.module
-	a, err := m.call(context.Background(), m.config.CallTimeout, s.token,
+	a, err := s.token.module.call(context.Background(), s.token.timeout(), s.token,
 		request{Op: opSign, Slot: s.token.Slot, ID: s.certificate.ID, Mode: s.mode, Data: data})
 	if err != nil {
 		return nil, err

@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"fmt"
 	"sync"
+	"time"
 )
 
-// Token is a card in a reader, as a PKCS#11 module shows it. Its flags are those of the last Tokens or Login.
+// Token is a card in a reader, as a PKCS#11 module shows it. Its flags are those of the last Tokens or Login; Login changes them,
+// so they are not to be read meanwhile.
 type Token struct {
 	Slot         uint
 	Reader       string // the name of PC/SC where there is one, else the module's name for the slot
@@ -51,22 +53,40 @@ func (t *Token) Login(ctx context.Context, pin string) error {
 		return fmt.Errorf("log in to the token: %w", err)
 	}
 	t.module.used(t)
-	timeout := t.module.config.CallTimeout
-	if t.PINPad {
-		timeout = t.module.config.PadTimeout
-	}
-	answer, err := t.module.call(ctx, timeout, t, request{Op: opLogin, Slot: t.Slot, PIN: []byte(pin)})
+	answer, err := t.module.call(ctx, t.timeout(), t, request{Op: opLogin, Slot: t.Slot, PIN: []byte(pin)})
 	if answer.Token != nil {
 		t.setFlags(answer.Token)
 	}
 	if err != nil {
 		return fmt.Errorf("log in to the token: %w", err)
 	}
+	t.clearTries()
 	return nil
 }
 
+// timeout is how long a call may take that may ask for the PIN: on a pad the person needs time.
+func (t *Token) timeout() time.Duration {
+	if t.pad() {
+		return t.module.config.PadTimeout
+	}
+	return t.module.config.CallTimeout
+}
+
+func (t *Token) pad() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.PINPad
+}
+
+// clearTries: the right PIN gives all tries back, which OpenSC notices only with its next session.
+func (t *Token) clearTries() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.PINCountLow, t.PINFinalTry, t.PINLocked = false, false, false
+}
+
 func (t *Token) checkPIN(pin string) error {
-	if t.PINPad {
+	if t.pad() {
 		if pin != "" {
 			return fmt.Errorf("%w: it is typed on the reader", ErrPINShape)
 		}
