@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	// Tests without a daemon must not reach that of the system, nor fix its name for those with one.
+	os.Setenv(pcsctest.SocketVariable, pcsctest.SocketName())
 	os.Exit(m.Run())
 }
 
@@ -135,9 +137,21 @@ func start(tb testing.TB, module string, change ...func(*pkcs11.Config)) *pkcs11
 // deadline is a context that ends well before the test does.
 func deadline(tb testing.TB) context.Context {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	tb.Cleanup(cancel)
 	return ctx
+}
+
+// eventually waits for what gives no other sign.
+func eventually(tb testing.TB, what string, is func() bool) {
+	tb.Helper()
+	for ctx := deadline(tb); !is(); {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			tb.Fatalf("not in time: %s", what)
+		}
+	}
 }
 
 // oneToken lists the tokens and returns the only one.
@@ -159,4 +173,39 @@ func inReader(tb testing.TB, card *vcard.Card) *pcsctest.Daemon {
 	d := pcsctest.Start(tb)
 	d.Insert(tb, 0, card)
 	return d
+}
+
+// sign signs something in the preferred mode of the token's certificate.
+func sign(token *pkcs11.Token) error {
+	modes := token.Modes(token.Certificates[0])
+	if len(modes) == 0 {
+		return pkcs11.ErrMechanism
+	}
+	return signIn(token, modes[0])
+}
+
+// signIn signs something in a mode.
+func signIn(token *pkcs11.Token, mode pkcs11.Mode) error {
+	signer, err := token.Signer(token.Certificates[0], mode)
+	if err != nil {
+		return err
+	}
+	_, err = signer.Sign(nil, make([]byte, 32), optsOf(mode))
+	return err
+}
+
+func optsOf(m pkcs11.Mode) crypto.SignerOpts {
+	if m == pkcs11.ModePSS || m == pkcs11.ModeRawPSS {
+		return &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256}
+	}
+	return crypto.SHA256
+}
+
+func textFile(tb testing.TB) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "module.so")
+	if err := os.WriteFile(path, []byte("not a library"), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
 }
