@@ -76,9 +76,11 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		hosts: map[string]http.Handler{},
 		tls:   map[string]*tls.Config{},
-		none:  &tls.Config{MinVersion: tls.VersionTLS12}, // no certificate: the handshake ends with unrecognized_name
-		port:  c.PublicPort,
-		log:   c.Log,
+		// No certificate: the handshake ends with unrecognized_name. And no tickets: all hosts share the keys of theirs (crypto/tls takes
+		// them from the listener's configuration), and a resumption needs no certificate, so that one of a host would open any name (A3).
+		none: &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true},
+		port: c.PublicPort,
+		log:  c.Log,
 	}
 	for _, h := range c.Hosts {
 		name := strings.ToLower(h.Name)
@@ -98,7 +100,9 @@ func New(c Config) (*Server, error) {
 		WriteTimeout:      WriteTimeout,
 		IdleTimeout:       IdleTimeout,
 		MaxHeaderBytes:    MaxHeader,
-		ErrorLog:          slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), // strangers' broken handshakes
+		// "OPTIONS *" is answered like any other request, by the host that it is for.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), // strangers' broken handshakes
 	}
 	return s, nil
 }
@@ -151,6 +155,10 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	}
 	tl := tls.NewListener(l, conf)
 	s.http.TLSConfig = conf
+	// Shutdown forgets the connections that a handler has taken over (WebSockets); they end with this.
+	base, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	s.http.BaseContext = func(net.Listener) context.Context { return base }
 	failed := make(chan error, 1)
 	go func() { failed <- s.http.Serve(tl) }() // ends with Shutdown or Close below
 	select {
@@ -158,9 +166,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	patience, cancel := context.WithTimeout(base, grace)
 	defer cancel()
-	if err := s.http.Shutdown(end); err != nil {
+	if err := s.http.Shutdown(patience); err != nil {
 		s.log.Warn("requests were cut off at shutdown", "grace", grace)
 		s.http.Close()
 	}
