@@ -39,16 +39,17 @@ func strippedNames() []string {
 	}
 }
 
-// fold makes names equal that some server takes for equal: CGI and WSGI turn "-" into "_", PHP turns "." and " " into it (B2).
+// fold makes names equal that some server takes for equal: CGI and WSGI turn "-" into "_", PHP turns "." and " " into it, and lighttpd
+// everything that is neither letter nor digit (B2).
 func fold(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {
-		case r == '_' || r == '.' || r == ' ':
-			return '-'
+		case r >= 'a' && r <= 'z' || r >= '0' && r <= '9':
+			return r
 		case r >= 'A' && r <= 'Z':
 			return r + ('a' - 'A')
 		}
-		return r
+		return '-'
 	}, name)
 }
 
@@ -139,7 +140,8 @@ func stripSetCookies(h http.Header) {
 }
 
 // ownCookie says whether a cookie, as name=value, has a name of ours. Browsers compare the prefix __Host- without case
-// (RFC 6265bis, section 5.7), so we do.
+// (RFC 6265bis, section 5.7), so we do. A cookie without a name is sent as its value alone, which may look like one of ours.
 func ownCookie(pair string) bool {
+	pair = strings.TrimLeft(pair, "= \t")
 	return len(pair) >= len(cookiePrefix) && strings.EqualFold(pair[:len(cookiePrefix)], cookiePrefix)
 }

@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -64,7 +66,7 @@ func New(c Config) (*Proxy, error) {
 		Rewrite:        p.rewrite,
 		ModifyResponse: p.modifyResponse,
 		ErrorHandler:   p.failed,
-		Transport:      p.transport,
+		Transport:      finalAnswers{p.transport},
 		BufferPool:     &buffers{},
 		ErrorLog:       slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
 		FlushInterval:  0, // server-sent events and answers of unknown length are flushed at once by ReverseProxy itself
@@ -89,8 +91,9 @@ func newTransport(roots *x509.CertPool) *http.Transport {
 
 // passage is a request on its way: what ServeHTTP hands to rewrite and failed in the context.
 type passage struct {
-	id Identity
-	in *http.Request // as it came in
+	id   Identity
+	in   *http.Request // as it came in
+	body *rollingBody  // nil when it has none
 }
 
 type passageKey struct{}
@@ -117,15 +120,21 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		p.config.Gate.Refuse(w, r, Forbidden)
 		return
 	}
-	ctx := context.WithValue(r.Context(), passageKey{}, passage{id, r})
+	body := newRollingBody(w, r.Body)
+	if body != nil {
+		defer body.finish()
+	}
+	ctx := context.WithValue(r.Context(), passageKey{}, passage{id, r, body})
 	if id.Hold != nil {
 		held, release := id.Hold(ctx)
 		defer release()
 		ctx = held
 	}
 	out := r.WithContext(ctx)
-	out.Body = newRollingBody(w, r.Body)
-	rolling := newRollingWriter(w, out.Body != r.Body)
+	if body != nil {
+		out.Body = body
+	}
+	rolling := newRollingWriter(ctx, w, body != nil)
 	defer rolling.finish()
 	p.forward.ServeHTTP(rolling, out)
 }
@@ -148,7 +157,8 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	out := pr.Out
 	out.URL.Scheme, out.URL.Host = p.config.Backend.Scheme, p.config.Backend.Host
 	out.URL.RawQuery = pr.In.URL.RawQuery // as the client wrote it: nothing here decides by it (B13)
-	out.Host = pr.In.Host                 // the vhost has compared it with the name of the TLS handshake
+	keepSpelling(out.URL)
+	out.Host = pr.In.Host // the vhost has compared it with the name of the TLS handshake
 	p.strip.strip(out.Header)
 	out.Trailer = nil // headers by another way (B2)
 	stripCookies(out.Header)
@@ -167,8 +177,63 @@ func (p *Proxy) modifyResponse(r *http.Response) error {
 		}
 	}
 	keepFromCaches(r)
-	r.Header.Del("Strict-Transport-Security") // the listener's to say, for the name and its port
+	r.Header.Del("Strict-Transport-Security")          // the listener's to say, for the name and its port
+	if r.StatusCode != http.StatusSwitchingProtocols { // then the body is the connection
+		r.Trailer, r.Body = nil, withoutTrailer{r.Body, r}
+	}
 	return nil
+}
+
+// withoutTrailer is the body of an answer whose trailer is dropped, as that of a request is: headers by another way.
+type withoutTrailer struct {
+	io.ReadCloser
+	answer *http.Response
+}
+
+// Close implements io.Closer. The trailer was read with the end of the body, and ReverseProxy looks at it after Close.
+func (b withoutTrailer) Close() error {
+	err := b.ReadCloser.Close()
+	b.answer.Trailer = nil
+	return err
+}
+
+// finalAnswers is a transport that tells nobody of answers before the last. ReverseProxy would pass early ones (RFC 8297) on without
+// modifyResponse having seen them, and drop the headers that the listener had set for the last.
+type finalAnswers struct{ transport *http.Transport }
+
+// RoundTrip implements http.RoundTripper.
+func (t finalAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.transport.RoundTrip(r.WithContext(untraced{r.Context()}))
+}
+
+// untraced is a context without the net/http/httptrace hooks of ReverseProxy.
+type untraced struct{ context.Context }
+
+// Value implements context.Context.
+func (c untraced) Value(key any) any {
+	v := c.Context.Value(key)
+	if _, ok := v.(*httptrace.ClientTrace); ok {
+		return nil
+	}
+	return v
+}
+
+// keepSpelling makes a path go out as it came in (C1). net/url encodes a path anew when it finds a character in it that RFC 3986 does
+// not allow there, such as the bar that browsers send as it is, and loses the difference between "/" and "%2F" with that. So what is not
+// allowed is encoded here, and nothing else.
+func keepSpelling(u *url.URL) {
+	if u.RawPath == "" || u.EscapedPath() == u.RawPath {
+		return
+	}
+	var b strings.Builder
+	for _, c := range []byte(u.RawPath) {
+		if c >= 0x80 || strings.IndexByte("\"#<>?\\^`{|} ", c) >= 0 {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	u.RawPath = b.String()
 }
 
 // keepFromCaches lets no browser keep what a person has read: after they have signed out, "back" must not show it. What pages load to
@@ -195,12 +260,12 @@ func (p *Proxy) failed(w http.ResponseWriter, out *http.Request, err error) {
 	way, _ := out.Context().Value(passageKey{}).(passage) // always there: ServeHTTP put it in
 	var netErr net.Error
 	switch {
+	case way.body != nil && way.body.stalled.Load(): // net/http takes a client that stalls for one that has gone, so this comes first
+		p.config.Gate.Refuse(w, way.in, Stalled)
 	case way.in.Context().Err() != nil: // the client has gone: nobody hears an answer
 		panic(http.ErrAbortHandler)
 	case out.Context().Err() != nil: // the session is over
 		p.config.Gate.Refuse(w, way.in, NoSession)
-	case errors.Is(err, errClientStalled):
-		p.config.Gate.Refuse(w, way.in, Stalled)
 	case errors.As(err, &netErr) && netErr.Timeout():
 		p.log.Warn("service too slow", "error", err)
 		p.config.Gate.Refuse(w, way.in, BackendSlow)

@@ -1,12 +1,15 @@
 package proxy
 
 import (
+	"bufio"
+	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -14,32 +17,49 @@ import (
 // streams of hours. For these the time starts anew with each piece: who moves on may go on, who stalls is cut off.
 const stallTimeout = 30 * time.Second
 
-// errClientStalled says that the client's body did not come.
-var errClientStalled = errors.New("the request body stalled")
-
-// rollingBody is a request body with a time for each read.
+// rollingBody is a request body with a time for each read. The transport may read it in a goroutine that outlives the request, so it
+// forgets the connection, under mu, as soon as there is nothing more to read: a deadline set later would be that of whatever the
+// connection does next.
 type rollingBody struct {
 	io.ReadCloser
-	control *http.ResponseController
+	stalled atomic.Bool
+
+	mu      sync.Mutex
+	control *http.ResponseController // nil when the body is over
 }
 
-func newRollingBody(w http.ResponseWriter, body io.ReadCloser) io.ReadCloser {
+// newRollingBody returns nil when there is no body.
+func newRollingBody(w http.ResponseWriter, body io.ReadCloser) *rollingBody {
 	if body == nil || body == http.NoBody {
-		return body
+		return nil
 	}
 	c := http.NewResponseController(w)
 	_ = c.SetWriteDeadline(time.Time{}) // the listener's began with the request; the answer's own begins with the answer
-	return &rollingBody{body, c}
+	return &rollingBody{ReadCloser: body, control: c}
 }
 
 func (b *rollingBody) Read(p []byte) (int, error) {
-	_ = b.control.SetReadDeadline(time.Now().Add(stallTimeout)) // not supported: the listener's own time holds
+	b.mu.Lock()
+	if b.control != nil {
+		_ = b.control.SetReadDeadline(time.Now().Add(stallTimeout)) // not supported: the listener's own time holds
+	}
+	b.mu.Unlock()
 	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.finish()
+	}
 	var netErr net.Error
 	if errors.As(err, &netErr) && netErr.Timeout() {
-		err = fmt.Errorf("%w: %w", errClientStalled, err)
+		b.stalled.Store(true)
 	}
 	return n, err
+}
+
+// finish says that no more time is to be given: the body has been read, or nobody will read it.
+func (b *rollingBody) finish() {
+	b.mu.Lock()
+	b.control = nil
+	b.mu.Unlock()
 }
 
 // smallAnswer is what any client takes within smallTimeout.
@@ -52,14 +72,16 @@ const (
 type rollingWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	atEnd   func(f func()) (stop func() bool) // context.AfterFunc of the request
 	began   time.Time
 	body    bool // the request had one, and so no deadline is set
 	decided bool
 	rolling bool
 }
 
-func newRollingWriter(w http.ResponseWriter, body bool) *rollingWriter {
-	return &rollingWriter{ResponseWriter: w, control: http.NewResponseController(w), began: time.Now(), body: body}
+func newRollingWriter(ctx context.Context, w http.ResponseWriter, body bool) *rollingWriter {
+	atEnd := func(f func()) func() bool { return context.AfterFunc(ctx, f) }
+	return &rollingWriter{ResponseWriter: w, control: http.NewResponseController(w), atEnd: atEnd, began: time.Now(), body: body}
 }
 
 // finish bounds what is still to be sent when the handler has returned.
@@ -71,6 +93,15 @@ func (w *rollingWriter) finish() {
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *rollingWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack hands the connection over until the request is over: one whose client takes nothing would outlive its session (B15).
+func (w *rollingWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	conn, brw, err := w.control.Hijack()
+	if err == nil {
+		w.atEnd(func() { conn.Close() })
+	}
+	return conn, brw, err
+}
 
 func (w *rollingWriter) WriteHeader(status int) {
 	if status >= 200 || status == http.StatusSwitchingProtocols {
