@@ -110,6 +110,23 @@ func TestListsInAnEncodingOfTheirOwn(t *testing.T) {
 	}
 }
 
+// RFC 5280, section 5.1.1.2: only the inner algorithm is signed, so the outer one, which is used, must be the same (A15).
+func TestOuterAlgorithmOfAListMustBeTheSignedOne_A15(t *testing.T) {
+	p, err := testpki.New(testpki.Config{CardsOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := p.CRL(p.FortPersonnes, testpki.CRL{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sha256WithRSA := []byte("\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b")
+	der[bytes.LastIndex(der, sha256WithRSA)+len(sha256WithRSA)-1] = 0x0c // SHA-384
+	if _, err := parseCRL(der); err == nil {
+		t.Error("it was read")
+	}
+}
+
 // RFC 5280, section 5.1.2.5 asks for nextUpdate. Without it nobody could tell a list that was kept back from the newest (A17).
 func TestListWithoutAnEndIsOfNoUse_A17(t *testing.T) {
 	now := time.Date(2026, time.November, 24, 12, 0, 0, 0, time.UTC)

@@ -191,6 +191,7 @@ func TestListsAreVerified_A15(t *testing.T) {
 		{"critical extension", with("1.2.3.4", true, []byte{5, 0}), "critical extension of unknown meaning (1.2.3.4)"},
 		{"critical extension in an entry", entryWith("1.2.3.4", true), "an extension that is not accepted (1.2.3.4)"},
 		{"entry of another issuer", entryWith("2.5.29.29", false), "an extension that is not accepted (2.5.29.29)"},
+		{"a serial number of 33 bytes", signList(t, listOf{p.FortPersonnes, testpki.CRL{Serials: []*big.Int{new(big.Int).Lsh(big.NewInt(1), 256)}}}), "a serial number of 33 bytes"},
 		{"an extension twice", with("2.5.29.20", false, number), "extension 2.5.29.20 occurs twice"},
 		{"empty file", nil, "empty"},
 		{"garbage", []byte("not a list"), "not a revocation list in PEM or DER"},
@@ -250,6 +251,28 @@ func TestTheNewestListOfAnAuthorityCounts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { wantReason(t, verifierWithLists(t, lists...), cert, certs.ReasonRevoked) })
 	}
+}
+
+// A15: an authority may go on under its name with a new key. The list of the one says nothing of the cards of the other.
+func TestListsOfTwoKeysOfOneName_A15(t *testing.T) {
+	const name = "AC IGC-SANTE FORT PERSONNES"
+	root := newAuthority(t, "AC RACINE", nil, nil)
+	first, next := newAuthority(t, name, root, nil), newAuthority(t, name, root, nil)
+	revoked, good := card(t, testpki.Card{Issuer: first}), card(t, testpki.Card{Issuer: next})
+	lists := []listOf{
+		{root, testpki.CRL{}},
+		{first, testpki.CRL{ThisUpdate: now().Add(-2 * time.Hour), Revoked: []*x509.Certificate{revoked}}},
+		{next, testpki.CRL{ThisUpdate: now().Add(-time.Hour), Serials: []*big.Int{big.NewInt(7)}}},
+	}
+	trusting := func(lists ...listOf) *certs.Verifier {
+		return newVerifier(t, func(c *certs.Config) {
+			c.Trust = newTrust(t, nil, root, first, next)
+			c.CRLs = loadLists(t, c.Trust, lists...)
+		})
+	}
+	wantReason(t, trusting(lists...), revoked, certs.ReasonRevoked)
+	wantReason(t, trusting(lists...), good, "")
+	wantReason(t, trusting(lists[0], lists[1]), good, certs.ReasonRevocationUnknown)
 }
 
 func TestListsInPEMAndSeveralInOneFile(t *testing.T) {

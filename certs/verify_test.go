@@ -395,6 +395,12 @@ func TestMalformedCertificatesNeverPanic_A22(t *testing.T) {
 			}
 		})
 	}
+	t.Run("too large, and good otherwise", func(t *testing.T) {
+		cert := card(t, change(func(c *x509.Certificate) {
+			c.ExtraExtensions = append(c.ExtraExtensions, testpki.Extension("1.2.3.4", make([]byte, 16<<10)))
+		}))
+		wantReason(t, v, cert, certs.ReasonMalformed)
+	})
 	t.Run("every byte changed", func(t *testing.T) {
 		for i := range good {
 			der := append([]byte{}, good...)
