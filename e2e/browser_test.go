@@ -27,8 +27,9 @@ type chromium struct {
 	home string
 }
 
-// startChromium starts Chromium, which trusts roots as an administrator makes it trust them: by its certificate database.
-func startChromium(t *testing.T, root *x509.Certificate, more ...chromedp.ExecAllocatorOption) *chromium {
+// startChromium starts Chromium, which trusts root as an administrator makes it trust one: by its certificate database. prepare may
+// change the profile before the start, and the way it is started.
+func startChromium(t *testing.T, root *x509.Certificate, prepare ...func(*chromium) []chromedp.ExecAllocatorOption) *chromium {
 	t.Helper()
 	c := &chromium{home: t.TempDir()}
 	c.nss(t, "certutil", "-N", "--empty-password")
@@ -51,7 +52,10 @@ func startChromium(t *testing.T, root *x509.Certificate, more ...chromedp.ExecAl
 		chromedp.Env("HOME="+c.home, "LANGUAGE=fr"),
 		chromedp.Flag("window-size", "1280,900"),
 	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(options, more...)...)
+	for _, f := range prepare {
+		options = append(options, f(c)...)
+	}
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)

@@ -24,6 +24,7 @@ import (
 
 // world is a workstation and a gateway, with everything between them.
 type world struct {
+	t       *testing.T // of the world: what is started anew in a subtest lives as long as the rest
 	dir     string
 	pki     *testpki.PKI // the authorities that the gateway trusts
 	pcsc    *pcsctest.Daemon
@@ -40,7 +41,7 @@ type world struct {
 // newWorld starts everything. The gateway is configured for production: no test cards.
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{dir: t.TempDir(), module: opensc(t), crl: map[string]string{}}
+	w := &world{t: t, dir: t.TempDir(), module: opensc(t), crl: map[string]string{}}
 	var err error
 	if w.pki, err = testpki.New(testpki.Config{}); err != nil {
 		t.Fatal(err)

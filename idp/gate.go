@@ -226,7 +226,7 @@ func (g *Gate) enter(w http.ResponseWriter, r *http.Request) {
 	asked, okAsked := token.Of(token.State, q.Get("state"))
 	kept, okKept := token.Of(token.State, state)
 	if !okCode || !okAsked || !okKept || asked != kept {
-		g.fail(w, r, http.StatusForbidden, "login_unknown")
+		g.stray(w, r)
 		return
 	}
 	secret := token.New()
@@ -234,7 +234,7 @@ func (g *Gate) enter(w http.ResponseWriter, r *http.Request) {
 	v, err := s.Store.UseEntry(r.Context(), g.service.Host, code, kept, hash, s.Now())
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		g.fail(w, r, http.StatusForbidden, "login_unknown")
+		g.stray(w, r)
 		return
 	case err != nil:
 		s.fault(w, r, "enter service", err)
@@ -246,7 +246,18 @@ func (g *Gate) enter(w http.ResponseWriter, r *http.Request) {
 	if !isLocalPath(path) { // unreachable: startLogin sealed it
 		path = g.service.Home
 	}
-	http.Redirect(w, r, path, http.StatusSeeOther)
+	// With its origin: http.Redirect would tidy up a path alone ("//" in the middle), and it is to be the one that was asked for.
+	http.Redirect(w, r, g.service.Origin+path, http.StatusSeeOther)
+}
+
+// stray answers a browser that brings a code which opens nothing. One that has a session here comes from a second tab, which had asked
+// at the same time: it is shown the service.
+func (g *Gate) stray(w http.ResponseWriter, r *http.Request) {
+	if _, err := g.server.Sessions.Find(r, g.service.Host); err == nil {
+		http.Redirect(w, r, g.service.Origin+g.service.Home, http.StatusSeeOther)
+		return
+	}
+	g.fail(w, r, http.StatusForbidden, "login_unknown")
 }
 
 func (g *Gate) fail(w http.ResponseWriter, r *http.Request, status int, code string) {

@@ -12,12 +12,13 @@ import (
 )
 
 // A sign-out ends the session in the database, which is the end of it everywhere. Then the browser goes round the service hosts that
-// had a token of it, each of which removes its cookie, and arrives at the page that says so:
+// had a token of it, each of which makes it forget, and arrives at the page that says so:
 //
-//	POST /logout ──▶ mail /.authgw/leave?then=agenda ──▶ agenda /.authgw/leave ──▶ GET /logout
+//	POST /logout: page ──▶ mail /.authgw/leave?then=agenda ──▶ agenda /.authgw/leave ──▶ GET /logout
 //
-// The tour decides nothing. It makes browsers drop the pages that they keep in memory for their "back" button: for a page that is not
-// to be stored they do so when its host's cookies change.
+// The tour decides nothing. It makes browsers forget the pages that they keep for their "back" button, in memory too: Chromium does
+// so for a host when that host says Clear-Site-Data, and not reliably when its cookies change. It keeps the page that is being left
+// only once another one is shown, so the tour begins with a page and not with a redirect.
 
 // logout ends the session.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
@@ -31,20 +32,30 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request, host string) {
 	var visits []string
 	if err == nil {
 		if err = s.End(r.Context(), v, "logout"); err == nil {
-			visits, err = s.tour(r.Context(), v, host)
+			visits, err = s.tour(r.Context(), v)
 		}
 	}
 	if err != nil && !errors.Is(err, ErrNoSession) {
 		s.fault(w, r, "end session", err)
 		return
 	}
+	s.forget(w)
+	pages := s.Pages
+	if host != s.Host {
+		pages = s.ServicePages
+	}
+	pages.Render(w, r, http.StatusOK, web.SigningOutPage{Next: s.nextVisit(visits)})
+}
+
+// forget makes a browser forget what it has from this host. Of what a service stores itself (drafts, settings) nothing is touched.
+func (s *Server) forget(w http.ResponseWriter) {
 	clearSessionCookie(w)
 	s.ClearBrowserState(w)
-	http.Redirect(w, r, s.nextVisit(visits), http.StatusSeeOther)
+	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
 // tour names the services to visit.
-func (s *Server) tour(ctx context.Context, v store.Session, from string) ([]string, error) {
+func (s *Server) tour(ctx context.Context, v store.Session) ([]string, error) {
 	hosts, err := s.Store.SessionHosts(ctx, v.ID)
 	if err != nil {
 		return nil, err
@@ -52,7 +63,7 @@ func (s *Server) tour(ctx context.Context, v store.Session, from string) ([]stri
 	var names []string
 	for _, c := range s.Services {
 		for _, h := range hosts {
-			if h == c.Host && h != from {
+			if h == c.Host {
 				names = append(names, c.Name)
 			}
 		}
@@ -80,7 +91,7 @@ func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
 	_, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case errors.Is(err, ErrNoSession):
-		clearSessionCookie(w)
+		s.forget(w)
 		s.Pages.Render(w, r, http.StatusOK, web.SignedOutPage{})
 	case err != nil:
 		s.fault(w, r, "find session", err)
@@ -91,10 +102,12 @@ func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// ownNavigation says whether a person came from a page of the same host, or from no page. A browser too old to say counts as foreign.
+// ownNavigation says whether a person came from a page of the same host, or from no page. A browser too old to say counts as foreign,
+// and so does a picture or a frame of the same host: a mail that is shown there may hold one.
 func ownNavigation(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
-	return site == "same-origin" || site == "none"
+	return (site == "same-origin" || site == "none") &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
 }
 
 // logout is the sign-out link that a service shows.
@@ -111,8 +124,7 @@ func (g *Gate) leave(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
 	_, err := g.server.Sessions.Find(r, g.service.Host)
 	if errors.Is(err, ErrNoSession) {
-		clearSessionCookie(w)
-		g.server.ClearBrowserState(w)
+		g.server.forget(w)
 	}
 	var rest []string
 	if then := r.URL.Query().Get("then"); then != "" && len(then) < maxReturn {

@@ -12,6 +12,7 @@ import (
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/store"
+	"promess/authgw/internal/token"
 	"promess/authgw/internal/vhost"
 	"promess/authgw/internal/web"
 )
@@ -113,6 +114,9 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, http.StatusNotFound, "not_found")
 		return
 	}
+	if _, ok := token.Of(token.State, state.State); !ok {
+		state.State = "" // the address was cut or made up; the cookie has room for a token only
+	}
 	v, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case err == nil:
@@ -124,11 +128,8 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	}
 	clearSessionCookie(w) // whatever it was, it opens nothing (E6)
 	if err := s.SaveBrowserState(w, r, state); err != nil {
-		// Too long for a cookie: somebody's own parameters. The login works without them.
-		if err := s.SaveBrowserState(w, r, BrowserState{}); err != nil {
-			s.fault(w, r, "save browser state", err)
-			return
-		}
+		s.fault(w, r, "save browser state", err)
+		return
 	}
 	page := web.LoginPage{Service: s.services[state.Service].Title, Methods: s.methods, Browser: s.browser}
 	s.Pages.Render(w, r, http.StatusOK, page)
@@ -159,11 +160,13 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		s.fault(w, r, "audit login", err)
 		return
 	}
-	if old, err := s.Sessions.Find(r, s.Host); err == nil {
-		if err := s.End(ctx, old, "replaced"); err != nil {
-			s.fault(w, r, "end the session before", err)
-			return
-		}
+	old, err := s.Sessions.Find(r, s.Host)
+	if err == nil {
+		err = s.End(ctx, old, "replaced")
+	}
+	if err != nil && !errors.Is(err, ErrNoSession) {
+		s.fault(w, r, "end the session before", err)
+		return
 	}
 	v, secret, err := s.Sessions.open(ctx, account, p, s.Host)
 	if err != nil {

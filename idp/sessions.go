@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -29,7 +30,11 @@ type Sessions struct {
 
 	mu   sync.Mutex
 	live map[string]map[*hold]struct{} // by session id: requests that end with the session
+	over map[string]time.Time          // when sessions ended, for those who found one open just before
 }
+
+// overKept is how long the end of a session is remembered: for longer than a request takes from Find to Hold.
+const overKept = time.Minute
 
 // hold is a request that lives no longer than its session.
 type hold struct{ cancel context.CancelCauseFunc }
@@ -38,7 +43,7 @@ type hold struct{ cancel context.CancelCauseFunc }
 var errSessionOver = errors.New("the session is over")
 
 func newSessions(st *store.Store, idle, absolute time.Duration, now func() time.Time) *Sessions {
-	return &Sessions{store: st, idle: idle, absolute: absolute, now: now, live: map[string]map[*hold]struct{}{}}
+	return &Sessions{store: st, idle: idle, absolute: absolute, now: now, live: map[string]map[*hold]struct{}{}, over: map[string]time.Time{}}
 }
 
 // open opens a session of an account on host and returns it with its token.
@@ -118,9 +123,12 @@ func (s *Sessions) end(ctx context.Context, id, reason string) (bool, error) {
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, fmt.Errorf("end session: %w", err)
 	}
+	now := s.now()
 	s.mu.Lock()
 	holds := s.live[id]
 	delete(s.live, id)
+	maps.DeleteFunc(s.over, func(_ string, ended time.Time) bool { return now.Sub(ended) > overKept })
+	s.over[id] = now
 	s.mu.Unlock()
 	for h := range holds {
 		h.cancel(errSessionOver)
@@ -135,6 +143,9 @@ func (s *Sessions) Hold(ctx context.Context, v store.Session) (held context.Cont
 	held, stop := context.WithTimeoutCause(held, v.ExpiresAt.Sub(s.now()), errSessionOver)
 	h := &hold{cancel: cancel}
 	s.mu.Lock()
+	if _, over := s.over[v.ID]; over { // ended since the caller found it: nobody would end h
+		cancel(errSessionOver)
+	}
 	if s.live[v.ID] == nil {
 		s.live[v.ID] = map[*hold]struct{}{}
 	}

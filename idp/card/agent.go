@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"time"
 
-	"promess/authgw/idp"
 	"promess/authgw/internal/cardwire"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
@@ -55,47 +54,6 @@ func (m *Method) prove(w http.ResponseWriter, r *http.Request) {
 		m.unavailable(w, "settle login", err)
 	default:
 		answer(w, cardwire.Proved{Code: code, Watch: watch})
-	}
-}
-
-// watch hears from the agent about the card of a session. It holds the answer while the session is open.
-func (m *Method) watch(w http.ResponseWriter, r *http.Request) {
-	var q cardwire.Watch
-	if !ask(w, r, &q) {
-		return
-	}
-	if q.Card != cardwire.CardPresent && q.Card != cardwire.CardRemoved {
-		answerError(w, http.StatusBadRequest, "bad_request")
-		return
-	}
-	v, err := m.Server.Sessions.ByWatch(r.Context(), q.Token)
-	switch {
-	case errors.Is(err, idp.ErrNoSession):
-		answer(w, cardwire.Watched{Open: false})
-		return
-	case err != nil:
-		m.unavailable(w, "find watched session", err)
-		return
-	}
-	if q.Card == cardwire.CardRemoved {
-		if err := m.Server.End(r.Context(), v, "card_removed"); err != nil {
-			m.unavailable(w, "end session", err)
-			return
-		}
-		answer(w, cardwire.Watched{Open: false})
-		return
-	}
-	held, release := m.Server.Sessions.Hold(r.Context(), v)
-	defer release()
-	hold := time.NewTimer(cardwire.WatchHold * time.Second)
-	defer hold.Stop()
-	select {
-	case <-hold.C:
-		answer(w, cardwire.Watched{Open: true})
-	case <-m.stopping:
-		answer(w, cardwire.Watched{Open: true})
-	case <-held.Done():
-		answer(w, cardwire.Watched{Open: false})
 	}
 }
 

@@ -19,6 +19,7 @@ package card
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"log/slog"
@@ -102,6 +103,7 @@ type outcome struct {
 
 // judge turns the certificate of a TLS connection into an outcome.
 func (m *Method) judge(r *http.Request) outcome {
+	m.Log.Debug("card presented", "host", r.TLS.ServerName, "tls", tls.VersionName(r.TLS.Version), "certificates", len(r.TLS.PeerCertificates))
 	var verdict certs.Verdict
 	var err error
 	switch {

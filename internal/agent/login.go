@@ -38,6 +38,7 @@ type login struct {
 	holder   string
 	question *question // the person is asked something on the page
 	drawn    bool      // the next request is answered with a page, never with the redirect to the gateway
+	form     bool      // the next request is the answer to a form of the login's page
 	target   string    // where the browser goes, after a success
 	failure  *web.AgentErrorPage
 	ended    time.Time

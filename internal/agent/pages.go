@@ -38,7 +38,12 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 		s.refuse(w, r, http.StatusNotFound, "not_found")
 		return
 	}
-	target, page := l.view()
+	target, page, over := l.view()
+	if over {
+		// A browser keeps pages in memory for its "back" button, the PIN's with what was typed among them. The page before this one
+		// is of this login too, and by now kept: see view.
+		w.Header().Set("Clear-Site-Data", `"cache"`)
+	}
 	if target != "" {
 		http.Redirect(w, r, target, http.StatusSeeOther)
 		return
@@ -46,33 +51,38 @@ func (s *Server) page(w http.ResponseWriter, r *http.Request) {
 	s.config.Pages.Render(w, r, http.StatusOK, page)
 }
 
-// view returns where the browser goes now, or the page to draw.
-func (l *login) view() (target string, page web.Page) {
+// view returns where the browser goes now, or the page to draw, and whether that is the end of the login. The end never comes as the
+// answer to a form: the browser keeps the form's page only when another one has been drawn.
+func (l *login) view() (target string, page web.Page, over bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	drawn := l.drawn
-	l.drawn = false
+	drawn, form := l.drawn, l.form
+	l.drawn, l.form = false, false
 	switch {
-	case l.failure != nil:
-		return "", *l.failure
+	case l.failure != nil && !form:
+		return "", *l.failure, true
 	case l.target != "" && !drawn:
-		return l.target, nil
+		return l.target, nil, true
 	case l.question != nil && l.question.pin != nil:
-		return "", *l.question.pin
+		return "", *l.question.pin, false
 	case l.question != nil:
-		return "", *l.question.token
+		return "", *l.question.token, false
+	}
+	holder := l.holder
+	if l.step == stepSigning || l.step == stepSending {
+		holder = "" // the page is the last of the login: a browser shows it again to whoever goes back, after the sign-out too
 	}
 	return "", web.AgentStatusPage{
 		Step:    l.step,
 		Gateway: l.gateway.gateway.Title,
 		Origin:  l.gateway.gateway.Origin,
-		Holder:  l.holder,
+		Holder:  holder,
 		Cancel:  loginPrefix + l.id + "/cancel",
-	}
+	}, false
 }
 
-// form hands a form of a login's page to take, and leads back to the page. That page is drawn even when the login is over by
-// then: a browser counts a redirect to the gateway, in answer to a form, against the form-action of the page's policy.
+// form hands a form of a login's page to take, and leads back to the page. A page is then drawn even when the login is over by then:
+// see view; besides, a browser counts a redirect to the gateway, in answer to a form, against the form-action of the page's policy.
 func (s *Server) form(take func(*login, url.Values)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		l := s.find(r)
@@ -88,7 +98,7 @@ func (s *Server) form(take func(*login, url.Values)) http.HandlerFunc {
 		}
 		l.mu.Lock()
 		take(l, r.PostForm)
-		l.drawn = true
+		l.drawn, l.form = true, true
 		l.mu.Unlock()
 		http.Redirect(w, r, loginPrefix+l.id, http.StatusSeeOther)
 	}

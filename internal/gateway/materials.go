@@ -28,7 +28,7 @@ func LoadMaterials(c *config.Gateway) (Materials, error) {
 	for _, pair := range c.TLS {
 		cert, err := tls.LoadX509KeyPair(pair.Cert, pair.Key) // fills in Leaf
 		if err != nil {
-			return Materials{}, fmt.Errorf("server certificate %s: %w", pair.Cert, err)
+			return Materials{}, fmt.Errorf("server certificate %s with key %s: %w", pair.Cert, pair.Key, err)
 		}
 		m.Certificates = append(m.Certificates, cert)
 	}

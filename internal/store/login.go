@@ -69,6 +69,28 @@ func (s *Store) UseLogin(ctx context.Context, code token.Hash, method string, no
 	return l, nil
 }
 
+// usedLately is how long after its code was used a login may still be on its way to becoming a session.
+const usedLately = 10 * time.Second
+
+// LoginByWatch says how far the login is that an agent watches the card of: open until its code is used, and used for a few seconds
+// after that, while the session is being opened. ErrNotFound: neither.
+func (s *Store) LoginByWatch(ctx context.Context, watch token.Hash, now time.Time) (used bool, err error) {
+	err = s.db.QueryRowContext(ctx, `
+		SELECT used_at IS NOT NULL FROM logins
+		WHERE watch_hash = ?1 AND (used_at IS NULL AND expires_at > ?2 OR used_at > ?3)`,
+		watch[:], now.UnixMilli(), now.Add(-usedLately).UnixMilli()).Scan(&used)
+	if err != nil {
+		return false, notFound("find watched login", err)
+	}
+	return used, nil
+}
+
+// CancelLogin uses a login's code up in favour of nobody. ErrNotFound: it is used or over.
+func (s *Store) CancelLogin(ctx context.Context, watch token.Hash, now time.Time) error {
+	return s.once(ctx, "cancel login", "UPDATE logins SET used_at = ?1 WHERE watch_hash = ?2 AND used_at IS NULL AND expires_at > ?1",
+		now.UnixMilli(), watch[:])
+}
+
 // LoginOfBrowser returns the newest login that a browser began and that is not over. ErrNotFound: none.
 func (s *Store) LoginOfBrowser(ctx context.Context, browser token.Hash, now time.Time) (Login, error) {
 	l, err := scanLogin(s.db.QueryRowContext(ctx, "SELECT "+loginColumns+` FROM logins

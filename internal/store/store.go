@@ -99,14 +99,21 @@ func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
 	if current > target {
 		return fmt.Errorf("the schema has version %d and this program knows %d: it was written by a newer authgw", current, target)
 	}
-	done, err := p.Up(ctx)
-	if err != nil {
-		return fmt.Errorf("migrate schema: %w", err)
+	for {
+		done, err := p.Up(ctx)
+		for _, m := range done {
+			log.Info("database migrated", "version", m.Source.Version, "duration", m.Duration)
+		}
+		if err == nil {
+			return nil
+		}
+		// Another process may be migrating the same file. A step is a transaction: of two that take it, the second finds it done and
+		// fails. So a failure counts only when the schema has not moved on.
+		before := current
+		if current, _, _ = p.GetVersions(ctx); current <= before {
+			return fmt.Errorf("migrate schema: %w", err)
+		}
 	}
-	for _, m := range done {
-		log.Info("database migrated", "version", m.Source.Version, "duration", m.Duration)
-	}
-	return nil
 }
 
 // Ping says whether the database answers.
@@ -124,9 +131,9 @@ func (s *Store) Close() error { return s.db.Close() }
 // Sweep deletes what has been over since before: logins and entries at once, sessions with their tokens.
 func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 	for _, q := range []string{
-		"DELETE FROM logins WHERE expires_at < ?",
-		"DELETE FROM entries WHERE expires_at < ?",
-		"DELETE FROM sessions WHERE expires_at < ? OR ended_at < ?1",
+		"DELETE FROM logins WHERE expires_at < ?1",
+		"DELETE FROM entries WHERE expires_at < ?1",
+		"DELETE FROM sessions WHERE expires_at < ?1 OR ended_at < ?1",
 	} {
 		if _, err := s.db.ExecContext(ctx, q, before.UnixMilli()); err != nil {
 			return fmt.Errorf("sweep: %w", err)

@@ -43,6 +43,11 @@ type PortalService struct {
 	Title, Description, URL string
 }
 
+// SigningOutPage is seen for a moment while a sign-out goes round the services. It leads on to Next by itself.
+type SigningOutPage struct {
+	Next string // http or https URL
+}
+
 // SignedOutPage says that the session is over everywhere.
 type SignedOutPage struct{}
 
@@ -115,6 +120,7 @@ type AgentGateway struct {
 func (LoginPage) template() string       { return "login" }
 func (WaitPage) template() string        { return "wait" }
 func (PortalPage) template() string      { return "portal" }
+func (SigningOutPage) template() string  { return "signing_out" }
 func (SignedOutPage) template() string   { return "signed_out" }
 func (ErrorPage) template() string       { return "error" }
 func (AgentStatusPage) template() string { return "agent_status" }

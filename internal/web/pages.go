@@ -59,6 +59,18 @@ type view struct {
 // peopled is a page that may show who is signed in.
 type peopled interface{ person() *Person }
 
+// refreshing is a page that leads on without a script. The value is that of the header Refresh (HTML, section 4.2.5.3).
+type refreshing interface{ refresh() string }
+
+func (p AgentStatusPage) refresh() string { return "1" }
+
+func (p SigningOutPage) refresh() string {
+	if link(p.Next) == "" {
+		return ""
+	}
+	return "0; url=" + p.Next
+}
+
 func (p PortalPage) person() *Person { return &p.Person }
 func (p ErrorPage) person() *Person  { return p.Person }
 
@@ -129,7 +141,7 @@ func parseTemplates(lang string, a *assets) (map[string]*template.Template, erro
 }
 
 func pageNames() []string {
-	return []string{"login", "wait", "portal", "signed_out", "error", "agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home"}
+	return []string{"login", "wait", "portal", "signing_out", "signed_out", "error", "agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home"}
 }
 
 // Render sends page with status, in the language of r. Nothing is sent before the whole page is drawn; when that fails, the
@@ -147,8 +159,8 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", lang)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
-	if page.template() == "agent_status" {
-		h.Set("Refresh", "1") // the agent's pages have no script
+	if f, ok := page.(refreshing); ok && f.refresh() != "" {
+		h.Set("Refresh", f.refresh())
 	}
 	w.WriteHeader(status)
 	if r.Method != http.MethodHead {

@@ -39,6 +39,7 @@ func samples() map[string]web.Page {
 		"wait":          web.WaitPage{StatusURL: "/login/card/status", AgentURL: "authgw-agent:start/demo", RetryURL: "/login"},
 		"portal":        web.PortalPage{Person: person, Services: []web.PortalService{{Title: "Messagerie", Description: "Boîte aux lettres sécurisée", URL: "https://mail.example/"}}},
 		"portal empty":  web.PortalPage{Person: person},
+		"signing out":   web.SigningOutPage{Next: "https://mail.example/.authgw/leave"},
 		"signed out":    web.SignedOutPage{},
 		"error":         web.ErrorPage{Code: "card_expired", Support: "K7QM2X9D", RetryURL: "/login", Person: &person},
 		"error bare":    web.ErrorPage{Code: "not_found"},

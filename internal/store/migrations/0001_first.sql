@@ -68,6 +68,7 @@ CREATE TABLE logins (
     used_at      BIGINT
 );
 CREATE INDEX logins_browser ON logins (browser_hash);
+CREATE UNIQUE INDEX logins_watch ON logins (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX logins_expiry ON logins (expires_at);
 
 -- +goose Down

@@ -1,0 +1,261 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/token"
+)
+
+func TestOpen(t *testing.T) {
+	t.Run("a new file is for its owner only, and so are those beside it", func(t *testing.T) {
+		dir := t.TempDir()
+		s := open(t, filepath.Join(dir, "authgw.db"))
+		account(t, s)
+		files, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil || len(files) == 0 {
+			t.Fatal(files, err)
+		}
+		for _, f := range files {
+			info, err := os.Stat(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := info.Mode().Perm(); got != 0o600 {
+				t.Errorf("mode of %s = %o, want 600", filepath.Base(f), got)
+			}
+		}
+	})
+	t.Run("what was written is there when it is opened again", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "a b%20?#;é.db") // nothing in a name is special
+		s := open(t, path)
+		a := account(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+		got, err := open(t, path).AccountByNationalID(t.Context(), a.IDType, a.NationalID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "account", got, a)
+	})
+	t.Run("a database in memory works and is nobody else's", func(t *testing.T) {
+		a, b := open(t, store.Memory), open(t, store.Memory)
+		account(t, a)
+		_, err := b.AccountByNationalID(t.Context(), "RPPS", "99700218896")
+		check(t, "the account in the other", err, store.ErrNotFound)
+	})
+	t.Run("several may open one new file at once", func(t *testing.T) {
+		for range 3 {
+			path := filepath.Join(t.TempDir(), "authgw.db")
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					s, err := store.Open(t.Context(), path, slog.New(slog.DiscardHandler))
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					defer s.Close()
+					if err := s.Ping(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		}
+	})
+}
+
+func TestOpenRefuses(t *testing.T) {
+	dir := t.TempDir()
+	garbage := filepath.Join(dir, "garbage.db")
+	if err := os.WriteFile(garbage, []byte(strings.Repeat("this is no database\n", 500)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	newer := filepath.Join(dir, "newer.db")
+	open(t, newer).Close()
+	exec(t, newer, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
+	for _, tt := range []struct {
+		name, path string
+		want       []string // words of the message
+	}{
+		{"a directory that is missing", filepath.Join(dir, "missing", "authgw.db"), []string{"open database", "missing/authgw.db", "no such file or directory"}},
+		{"a directory in place of a file", dir, []string{"open database", dir, "is a directory"}},
+		{"a file that is no database", garbage, []string{"open database", garbage, "not a database"}},
+		{"a newer schema", newer, []string{"open database", newer, "the schema has version 9999", "written by a newer authgw"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := store.Open(t.Context(), tt.path, slog.New(slog.DiscardHandler))
+			if err == nil {
+				s.Close()
+				t.Fatal("Open worked")
+			}
+			for _, word := range tt.want {
+				if !strings.Contains(err.Error(), word) {
+					t.Errorf("Open = %v, want %q in it", err, word)
+				}
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(dir, "missing")); !os.IsNotExist(err) {
+		t.Errorf("the missing directory was made: %v", err)
+	}
+	if got, err := fs.ReadFile(os.DirFS(dir), "garbage.db"); err != nil || !strings.HasPrefix(string(got), "this is no database") {
+		t.Errorf("the file that is no database was changed: %.40q, %v", got, err)
+	}
+}
+
+// exec changes a database behind the back of the store.
+func exec(t *testing.T, path, query string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), query); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// count returns how many rows a table has, seen behind the back of the store.
+func count(t *testing.T, path, table string) int {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	var n int
+	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// Two gateways on one file: what one writes the other reads, and a code is used once by either.
+func TestTwoStoresOnOneFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "authgw.db")
+	stores := []*store.Store{open(t, path), open(t, path)}
+	v, tok, _ := session(t, stores[0], "s-1", account(t, stores[0]))
+	got, err := stores[1].SessionByToken(t.Context(), "auth.test", tok)
+	if err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "session in the other", got, v)
+
+	handle, code := hash(t, token.Handle), hash(t, token.Code)
+	if err := stores[0].CreateLogin(t.Context(), handle, store.Login{Method: "card", Expires: noon.Add(time.Minute)}, noon); err != nil {
+		t.Fatal(err)
+	}
+	once(t, func(ctx context.Context, i int) error {
+		return stores[i%2].SettleLogin(ctx, handle, "card", code, token.Hash{}, nil, noon, noon.Add(time.Minute))
+	})
+	once(t, func(ctx context.Context, i int) error {
+		_, err := stores[i%2].UseLogin(ctx, code, "card", noon)
+		return err
+	})
+	if err := stores[1].EndSession(t.Context(), v.ID, "logout", noon); err != nil {
+		t.Fatal(err)
+	}
+	_, err = stores[0].SessionByToken(t.Context(), "auth.test", tok)
+	check(t, "session that the other ended", err, store.ErrNotFound)
+}
+
+// Sweep forgets what was over before a time, tokens included, and nothing else: not what ends at that very time, and no account.
+func TestSweep(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "authgw.db")
+	s := open(t, path)
+	a := account(t, s)
+	ctx := t.Context()
+	early, late := noon.Add(-time.Millisecond), noon
+	for i, tt := range []struct{ expires, ended time.Time }{
+		{early, time.Time{}}, {late.Add(time.Hour), early}, {early, early}, // gone
+		{late, time.Time{}}, {late.Add(time.Hour), time.Time{}}, {late.Add(time.Hour), late}, // kept
+	} {
+		id := string(rune('a' + i))
+		v := store.Session{ID: id, Account: a, ExpiresAt: tt.expires}
+		if err := s.CreateSession(ctx, v, "auth.test", hash(t, token.Session), token.Hash{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.AddEntry(ctx, id, "mail.test", hash(t, token.Entry), hash(t, token.State), late); err != nil {
+			t.Fatal(err)
+		}
+		if !tt.ended.IsZero() {
+			if err := s.EndSession(ctx, id, "logout", tt.ended); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := s.AddEntry(ctx, "e", "mail.test", hash(t, token.Entry), hash(t, token.State), early); err != nil {
+		t.Fatal(err)
+	}
+	for _, expires := range []time.Time{early, late} {
+		if err := s.CreateLogin(ctx, hash(t, token.Handle), store.Login{Method: "card", Expires: expires}, early); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Sweep(ctx, noon); err != nil {
+		t.Fatal(err)
+	}
+	for table, want := range map[string]int{"sessions": 3, "session_tokens": 3, "entries": 3, "logins": 1, "accounts": 1} {
+		if got := count(t, path, table); got != want {
+			t.Errorf("%d %s are left, want %d", got, table, want)
+		}
+	}
+}
+
+func TestClosedStore(t *testing.T) {
+	s := newStore(t)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	if err := s.Ping(t.Context()); err == nil || !strings.Contains(err.Error(), "ping database") {
+		t.Errorf("Ping of a closed store = %v", err)
+	}
+}
+
+// A database that fails is never an answer of "not found", which would be taken for a decision (B10).
+func TestFailureIsNotAbsence(t *testing.T) {
+	s := newStore(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	h := hash(t, token.Session)
+	calls := map[string]func() error{
+		"AccountByNationalID": func() error { _, err := s.AccountByNationalID(ctx, "RPPS", "1"); return err },
+		"OpenAccount":         func() error { _, err := s.OpenAccount(ctx, jeanne(), noon); return err },
+		"DisableAccount":      func() error { return s.DisableAccount(ctx, "u-jeanne", noon) },
+		"CreateSession":       func() error { return s.CreateSession(ctx, store.Session{}, "auth.test", h, h) },
+		"SessionByToken":      func() error { _, err := s.SessionByToken(ctx, "auth.test", h); return err },
+		"SessionByWatch":      func() error { _, err := s.SessionByWatch(ctx, h); return err },
+		"TouchSession":        func() error { return s.TouchSession(ctx, "s", noon) },
+		"EndSession":          func() error { return s.EndSession(ctx, "s", "logout", noon) },
+		"AddEntry":            func() error { return s.AddEntry(ctx, "s", "mail.test", h, h, noon) },
+		"UseEntry":            func() error { _, err := s.UseEntry(ctx, "mail.test", h, h, h, noon); return err },
+		"CreateLogin":         func() error { return s.CreateLogin(ctx, h, store.Login{}, noon) },
+		"FetchLogin":          func() error { _, err := s.FetchLogin(ctx, h, "card", noon); return err },
+		"SettleLogin":         func() error { return s.SettleLogin(ctx, h, "card", h, h, nil, noon, noon) },
+		"UseLogin":            func() error { _, err := s.UseLogin(ctx, h, "card", noon); return err },
+		"LoginByWatch":        func() error { _, err := s.LoginByWatch(ctx, h, noon); return err },
+		"CancelLogin":         func() error { return s.CancelLogin(ctx, h, noon) },
+		"LoginOfBrowser":      func() error { _, err := s.LoginOfBrowser(ctx, h, noon); return err },
+		"Sweep":               func() error { return s.Sweep(ctx, noon) },
+	}
+	for name, call := range calls {
+		check(t, name, call(), context.Canceled)
+	}
+}
