@@ -47,9 +47,10 @@ type Event struct {
 
 // Log writes events.
 type Log struct {
-	mu  sync.Mutex
-	w   io.Writer
-	now func() time.Time
+	mu   sync.Mutex
+	w    io.Writer
+	now  func() time.Time
+	torn bool // the last write ended within a line
 }
 
 // New returns a log that writes to w. now is the clock.
@@ -66,7 +67,18 @@ func (l *Log) Record(e Event) error {
 	if err != nil {
 		return fmt.Errorf("write audit event: %w", err)
 	}
-	if _, err := l.w.Write(append(line, '\n')); err != nil {
+	line = append(line, '\n')
+	if l.torn { // a full disk, say: what was cut off must not take this event with it
+		line = append([]byte{'\n'}, line...)
+	}
+	n, err := l.w.Write(line)
+	if err == nil && n < len(line) {
+		err = io.ErrShortWrite
+	}
+	if n > 0 {
+		l.torn = n < len(line)
+	}
+	if err != nil {
 		return fmt.Errorf("write audit event: %w", err)
 	}
 	return nil

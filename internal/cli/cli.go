@@ -86,22 +86,15 @@ func Run(ctx context.Context, program, about string, table []Command, args []str
 		return ExitUsage
 	}
 	if isHelp(args[0]) {
-		if c, _ := find(table, args[1:]); c != nil {
-			printCommand(io.Out, program, c, flag.NewFlagSet(c.Name, flag.ContinueOnError))
+		if len(args) == 1 {
+			printTable(io.Out, program, about, table)
 			return ExitOK
 		}
-		printTable(io.Out, program, about, table)
-		return ExitOK
+		args = append(args[1:len(args):len(args)], "--help") // "help serve" is "serve --help"
 	}
 	c, rest := find(table, args)
 	if c == nil {
-		group := group(table, args[0])
-		if len(group) > 0 {
-			printTable(io.Err, program, "Commands of "+args[0]+":", group)
-			return ExitUsage
-		}
-		fmt.Fprintf(io.Err, "%s: no command %q; '%s --help' lists them\n", program, args[0], program)
-		return ExitUsage
+		return noCommand(program, table, args, io)
 	}
 
 	fs := flag.NewFlagSet(c.Name, flag.ContinueOnError)
@@ -128,6 +121,23 @@ func Run(ctx context.Context, program, about string, table []Command, args []str
 		fmt.Fprintf(io.Err, "%s %s: %v\n", program, c.Name, err)
 		return ExitFailed
 	}
+}
+
+// noCommand answers a command line that names none: the name of a group alone, say.
+func noCommand(program string, table []Command, args []string, io Streams) int {
+	group, about := group(table, args[0]), "Commands of "+args[0]+":"
+	switch {
+	case len(group) == 0:
+		fmt.Fprintf(io.Err, "%s: no command %q; '%s --help' lists them\n", program, args[0], program)
+		return ExitUsage
+	case len(args) > 1 && isHelp(args[1]):
+		printTable(io.Out, program, about, group)
+		return ExitOK
+	case len(args) > 1:
+		fmt.Fprintf(io.Err, "%s: no command %q\n\n", program, args[0]+" "+args[1])
+	}
+	printTable(io.Err, program, about, group)
+	return ExitUsage
 }
 
 // find returns the command that args begin with, and what follows it. Two words win over one.
