@@ -214,6 +214,17 @@ func TestKeyThatAsksForItsPINEachTime(t *testing.T) {
 	}
 }
 
+// Without a PIN there is none to repeat: an empty one would cost a try, or open the pad of some readers.
+func TestKeyThatAsksForItsPINGetsNoEmptyOne(t *testing.T) {
+	s := newShim(t, "ALWAYS=1", "VISIBLE=1")
+	if err := sign(oneToken(t, start(t, s.module))); !errors.Is(err, pkcs11.ErrNotLoggedIn) {
+		t.Errorf("Sign = %v, want ErrNotLoggedIn", err)
+	}
+	if got := s.calls(t, "login"); len(got) > 0 {
+		t.Errorf("the module got %q, want no login", got)
+	}
+}
+
 func TestRefusedLogins(t *testing.T) {
 	tests := []struct {
 		code string

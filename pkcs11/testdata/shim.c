@@ -6,6 +6,7 @@
  *   SHIM_<function>    what that function does: hang, slow, crash, exit, or the code (0x…) that it returns
  *   SHIM_PAD           the token has a PIN pad
  *   SHIM_REMOVABLE     the slot is a reader
+ *   SHIM_VISIBLE       the key is shown before the login
  *   SHIM_ALWAYS        the key wants its PIN at each signature
  *   SHIM_MECHANISMS    numbers of the mechanisms, separated by commas
  *   SHIM_REFUSED       number of one that is refused all the same
@@ -190,7 +191,7 @@ CK_RV C_FindObjectsInit(CK_SESSION_HANDLE session, CK_ATTRIBUTE_PTR template, CK
 		if (template[i].type == CKA_ALWAYS_AUTHENTICATE && !getenv("SHIM_ALWAYS"))
 			left = 0;
 	}
-	if (wanted == CKO_PRIVATE_KEY && !logged_in)
+	if (wanted == CKO_PRIVATE_KEY && !logged_in && !getenv("SHIM_VISIBLE"))
 		left = 0;
 	return act("C_FindObjectsInit");
 }
