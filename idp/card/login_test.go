@@ -217,7 +217,6 @@ func TestB10DatabaseFailure(t *testing.T) {
 		"begin":         b.send(http.MethodPost, auth+"/login/card"),
 		"begin, itself": b.send(http.MethodPost, auth+"/login/card/browser"),
 		"callback":      b.callback(code),
-		"portal":        b.get(auth + "/"),
 	} {
 		if p.status != http.StatusServiceUnavailable || !strings.Contains(p.body, "Service momentanément indisponible") {
 			t.Errorf("%s = %d %.200s, want 503", name, p.status, p.body)

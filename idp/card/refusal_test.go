@@ -30,8 +30,8 @@ func TestEveryRefusalIsExplained(t *testing.T) {
 		fr, en string // a part of the page's text
 	}{
 		{certs.ReasonNone, nil, "Aucune carte présentée", "No card"},
-		{certs.ReasonExpired, card(testpki.Card{NotBefore: start().AddDate(-3, 0, 0), NotAfter: start().Add(-time.Second)}), "Votre carte n’est plus valable", "no longer valid"},
-		{certs.ReasonNotYetValid, card(testpki.Card{NotBefore: start().Add(time.Hour)}), "Votre carte n’est pas encore valable", "not yet valid"},
+		{certs.ReasonExpired, card(testpki.Card{NotBefore: start().AddDate(-3, 0, 0), NotAfter: start().Add(-time.Second)}), "Votre carte n’est plus valable", "has expired"},
+		{certs.ReasonNotYetValid, card(testpki.Card{NotBefore: start().Add(time.Hour)}), "Votre carte n’est pas encore valable", "not valid yet"},
 		{certs.ReasonUnknownIssuer, card(testpki.Card{Issuer: stranger}), "Carte non reconnue", "not recognised"},
 		{certs.ReasonTestCard, card(testpki.Card{Change: func(c *x509.Certificate) { testpki.SetCategory(c, 0x80) }}), "Carte de test refusée", "Test card"},
 		{certs.ReasonWrongUsage, &signature, "Mauvais certificat choisi", "Wrong certificate"},

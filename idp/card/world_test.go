@@ -450,3 +450,13 @@ func (w *world) events(t testing.TB, kind audit.Kind) []audit.Event {
 	}
 	return found
 }
+
+// cookie returns the browser's session token of the auth host.
+func (b *browser) cookie() string {
+	for _, c := range b.jar.Cookies(&url.URL{Scheme: "https", Host: "auth.example.test", Path: "/"}) {
+		if c.Name == "__Host-authgw" {
+			return c.Value
+		}
+	}
+	return ""
+}

@@ -73,11 +73,12 @@ func (s *Store) UseLogin(ctx context.Context, code token.Hash, method string, no
 const usedLately = 10 * time.Second
 
 // LoginByWatch says how far the login is that an agent watches the card of: open until its code is used, and used for a few seconds
-// after that, while the session is being opened. ErrNotFound: neither.
+// after that, until the session is there. ErrNotFound: neither, or there is or was a session, which SessionByWatch knows.
 func (s *Store) LoginByWatch(ctx context.Context, watch token.Hash, now time.Time) (used bool, err error) {
 	err = s.db.QueryRowContext(ctx, `
 		SELECT used_at IS NOT NULL FROM logins
-		WHERE watch_hash = ?1 AND (used_at IS NULL AND expires_at > ?2 OR used_at > ?3)`,
+		WHERE watch_hash = ?1 AND (used_at IS NULL AND expires_at > ?2 OR used_at > ?3)
+			AND NOT EXISTS (SELECT 1 FROM sessions WHERE watch_hash = ?1)`,
 		watch[:], now.UnixMilli(), now.Add(-usedLately).UnixMilli()).Scan(&used)
 	if err != nil {
 		return false, notFound("find watched login", err)
@@ -85,9 +86,9 @@ func (s *Store) LoginByWatch(ctx context.Context, watch token.Hash, now time.Tim
 	return used, nil
 }
 
-// CancelLogin uses a login's code up in favour of nobody. ErrNotFound: it is used or over.
+// CancelLogin uses a login's code up in favour of nobody, and nobody watches it any more. ErrNotFound: it is used or over.
 func (s *Store) CancelLogin(ctx context.Context, watch token.Hash, now time.Time) error {
-	return s.once(ctx, "cancel login", "UPDATE logins SET used_at = ?1 WHERE watch_hash = ?2 AND used_at IS NULL AND expires_at > ?1",
+	return s.once(ctx, "cancel login", "UPDATE logins SET used_at = ?1, watch_hash = NULL WHERE watch_hash = ?2 AND used_at IS NULL AND expires_at > ?1",
 		now.UnixMilli(), watch[:])
 }
 
