@@ -56,7 +56,6 @@ type Server struct {
 	browser  string // action of the login without the agent; empty: not offered
 	cookies  *sessions.CookieStore
 	signer   *signer
-	handler  http.Handler
 }
 
 // New returns the auth host. Methods are added before it serves.

@@ -269,7 +269,7 @@ func TestCookies(t *testing.T) {
 func TestServiceCannotSpeakForTheGateway(t *testing.T) {
 	const forged = "Set-Cookie: __Host-authgw=evil; Path=/; Secure\r\nSet-Cookie: __host-AUTHGW-login=evil\r\nSet-Cookie: \t__Host-authgw=evil\r\n" +
 		"Set-Cookie: =__Host-authgw=evil; Path=/; Secure\r\nSet-Cookie: = __Host-authgw=evil\r\n" +
-		"X-Authgw-User: evil\r\nx_authgw_name: evil\r\nStrict-Transport-Security: max-age=0; evil\r\n"
+		"X-Authgw-User: evil\r\nx_authgw_name: evil\r\nAlt-Svc: evil\r\nStrict-Transport-Security: max-age=0; evil\r\n"
 	for _, tt := range []struct{ name, answer string }{
 		{"in an answer", "HTTP/1.1 200 OK\r\n" + forged + "Set-Cookie: a=1; Path=/\r\nSet-Cookie: __Host-b=2; Path=/; Secure\r\nX-Kept: yes\r\nContent-Length: 2\r\n\r\nok"},
 		{"in an early hint", "HTTP/1.1 103 Early Hints\r\n" + forged + "Link: </a>\r\n\r\n" +

@@ -6,12 +6,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"mime"
 	"net"
 	"net/http"
-	"net/http/httptrace"
 	"net/http/httputil"
 	"net/url"
 	"strings"
@@ -168,56 +165,6 @@ func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
 	}
 }
 
-// modifyResponse keeps a service from speaking for the gateway.
-func (p *Proxy) modifyResponse(r *http.Response) error {
-	stripSetCookies(r.Header)
-	for name := range r.Header {
-		if strings.HasPrefix(fold(name), "x-authgw-") {
-			delete(r.Header, name)
-		}
-	}
-	keepFromCaches(r)
-	r.Header.Del("Strict-Transport-Security")          // the listener's to say, for the name and its port
-	if r.StatusCode != http.StatusSwitchingProtocols { // then the body is the connection
-		r.Trailer, r.Body = nil, withoutTrailer{r.Body, r}
-	}
-	return nil
-}
-
-// withoutTrailer is the body of an answer whose trailer is dropped, as that of a request is: headers by another way.
-type withoutTrailer struct {
-	io.ReadCloser
-	answer *http.Response
-}
-
-// Close implements io.Closer. The trailer was read with the end of the body, and ReverseProxy looks at it after Close.
-func (b withoutTrailer) Close() error {
-	err := b.ReadCloser.Close()
-	b.answer.Trailer = nil
-	return err
-}
-
-// finalAnswers is a transport that tells nobody of answers before the last. ReverseProxy would pass early ones (RFC 8297) on without
-// modifyResponse having seen them, and drop the headers that the listener had set for the last.
-type finalAnswers struct{ transport *http.Transport }
-
-// RoundTrip implements http.RoundTripper.
-func (t finalAnswers) RoundTrip(r *http.Request) (*http.Response, error) {
-	return t.transport.RoundTrip(r.WithContext(untraced{r.Context()}))
-}
-
-// untraced is a context without the net/http/httptrace hooks of ReverseProxy.
-type untraced struct{ context.Context }
-
-// Value implements context.Context.
-func (c untraced) Value(key any) any {
-	v := c.Context.Value(key)
-	if _, ok := v.(*httptrace.ClientTrace); ok {
-		return nil
-	}
-	return v
-}
-
 // keepSpelling makes a path go out as it came in (C1). net/url encodes a path anew when it finds a character in it that RFC 3986 does
 // not allow there, such as the bar that browsers send as it is, and loses the difference between "/" and "%2F" with that. So what is not
 // allowed is encoded here, and nothing else.
@@ -234,25 +181,6 @@ func keepSpelling(u *url.URL) {
 		}
 	}
 	u.RawPath = b.String()
-}
-
-// keepFromCaches lets no browser keep what a person has read: after they have signed out, "back" must not show it. What pages load to
-// look as they do (scripts, styles, images, fonts) is left to the service.
-func keepFromCaches(r *http.Response) {
-	switch r.Request.Header.Get("Sec-Fetch-Dest") {
-	case "document", "iframe", "frame", "object", "embed":
-		r.Header.Set("Cache-Control", "no-store")
-	case "":
-		if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "text/html" || kind == "application/xhtml+xml" {
-			r.Header.Set("Cache-Control", "no-store")
-			return
-		}
-		fallthrough
-	case "empty": // a script's own requests
-		if r.Header.Get("Cache-Control") == "" {
-			r.Header.Set("Cache-Control", "no-store")
-		}
-	}
 }
 
 // failed answers a request that the service did not answer.
