@@ -66,12 +66,17 @@ func (j *judge) keep(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		if j.materials.Changed == nil || !j.materials.Changed() {
-			continue
-		}
-		if err := j.load(); err != nil {
-			j.log.Error("new revocation lists refused, the old ones stay in force", "error", err)
-		}
+		j.refresh()
+	}
+}
+
+// refresh reads the lists again when they may have changed. It is used by one goroutine.
+func (j *judge) refresh() {
+	if j.materials.Changed == nil || !j.materials.Changed() {
+		return
+	}
+	if err := j.load(); err != nil {
+		j.log.Error("new revocation lists refused, the old ones stay in force", "error", err)
 	}
 }
 
