@@ -102,34 +102,37 @@ type world struct {
 	pss           bool
 }
 
-func newWorld(ctx context.Context, c Config) (w *world, err error) {
-	w = &world{pss: c.PSS}
-	if w.pki, err = testpki.New(testpki.Config{Test: true, CardsOnly: true}); err != nil {
+func newWorld(ctx context.Context, c Config) (*world, error) {
+	w := &world{pss: c.PSS}
+	if err := w.assemble(ctx, c); err != nil {
+		w.close()
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			w.close()
-		}
-	}()
+	return w, nil
+}
+
+func (w *world) assemble(ctx context.Context, c Config) (err error) {
 	if w.listener, err = listen(ctx, c.Out, c.Listen); err != nil {
-		return nil, err
+		return err
 	}
 	port := c.AgentPort
 	if port == 0 {
 		port = cardwire.DefaultAgentPort
 	}
 	if w.agentListener, err = listen(ctx, c.Out, net.JoinHostPort("127.0.0.1", strconv.Itoa(int(port)))); err != nil {
-		return nil, err
+		return err
+	}
+	if w.pki, err = testpki.New(testpki.Config{Test: true, CardsOnly: true}); err != nil {
+		return err
 	}
 	w.config = w.gatewayConfig()
 	if err = w.makeServices(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	if err = w.makeGateway(ctx, c); err != nil {
-		return nil, err
+		return err
 	}
-	return w, w.makeAgent(c)
+	return w.makeAgent(c)
 }
 
 // close releases what Run has not taken over.
