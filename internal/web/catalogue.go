@@ -1,9 +1,11 @@
 package web
 
 import (
+	"cmp"
 	"embed"
 	"encoding/json"
 	"fmt"
+	"strings"
 )
 
 //go:embed texts/*.json
@@ -48,4 +50,15 @@ func (c catalogue) code(group, word string) string {
 		return word
 	}
 	return "internal"
+}
+
+// level returns the words for a level of assurance, a URN of which the last part counts, or an empty string.
+func (c catalogue) level(acr string) string {
+	return c.optional("level", acr[strings.LastIndex(acr, ":")+1:])
+}
+
+// reason returns the words for the reason of a refused login, or an empty string. Where the error page of that reason has a
+// title, it is the title.
+func (c catalogue) reason(word string) string {
+	return cmp.Or(c["reason."+word], c["error.card_"+word+".title"], c["error."+word+".title"])
 }

@@ -3,15 +3,15 @@ package web
 import (
 	"html/template"
 	"strings"
+	"time"
 	"unicode"
 )
 
-// functions are what the templates can call, in the language of c.
-func functions(c catalogue, a *assets) template.FuncMap {
+// functions are what the templates can call, in the language of c and the time of zone.
+func functions(c catalogue, a *assets, zone *time.Location) template.FuncMap {
 	return template.FuncMap{
 		"t":         c.text,
 		"optional":  c.optional,
-		"code":      c.code,
 		"asset":     a.url,
 		"link":      link,
 		"local":     localPath,
@@ -23,6 +23,12 @@ func functions(c catalogue, a *assets) template.FuncMap {
 		"stepState": stepState,
 		"digits":    pinDigits,
 		"initials":  initials,
+		"initial":   initial,
+		"code":      c.code,
+		"level":     c.level,
+		"reason":    c.reason,
+		"when":      func(t time.Time) *moment { return c.moment(t, time.Now(), zone) },
+		"codeSize":  codeSize,
 	}
 }
 
@@ -85,4 +91,22 @@ func initials(name string) string {
 		}
 	}
 	return b.String()
+}
+
+// initial returns the first letter or digit of a title, for a service without a logo.
+func initial(title string) string {
+	for _, r := range title {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return string(unicode.ToUpper(r))
+		}
+	}
+	return "•"
+}
+
+// codeSize returns how many digits a code has. What cannot be a number of digits becomes 6: the handler has the last word anyway.
+func codeSize(digits int) int {
+	if digits < 4 || digits > 12 {
+		return 6
+	}
+	return digits
 }

@@ -1,5 +1,7 @@
 package web
 
+import "time"
+
 // Page is a value that Pages.Render can draw.
 type Page interface {
 	template() string
@@ -38,9 +40,92 @@ type PortalPage struct {
 	Services []PortalService
 }
 
-// PortalService is one entry of the portal.
+// PortalService is one entry of the portal. They are drawn in the order in which they come.
 type PortalService struct {
+	Name                    string // in the configuration; the title where there is no other
 	Title, Description, URL string
+	Logo                    string // path of an image on this host; empty: the first letter of the title
+}
+
+// RegisterPage asks for the person's ordinary e-mail address, at the first login or, with Change, to put it in the place of
+// another. Problem is empty, or says why the address that was given was not taken: "malformed", "protected" (it is in a domain
+// that this gateway protects), "unsent" (the message could not be sent).
+type RegisterPage struct {
+	Person  Person
+	Change  bool   // the address is to replace another, or is given later than at the first login
+	Action  string // of the form; the field is "address"
+	Later   string // action of the form that puts it off, or gives it up when Change; empty: not offered
+	Address string // what was typed before
+	Problem string
+}
+
+// RegisterCodePage asks for the code that was sent to the address. Problem is empty, "wrong", "expired", "resent", "too_soon"
+// (another code was asked for a moment ago) or "unsent".
+type RegisterCodePage struct {
+	Person   Person
+	Changing bool   // the address is to replace another: RegisterPage had Change
+	Action   string // of the form; the field is "code", in which a person may leave spaces
+	Resend   string // action of the form that asks for another code; empty: not offered
+	Change   string // action of the form that leads back to the address; empty: not offered
+	Address  string // masked: j…@example.fr
+	Digits   int    // of the code
+	Problem  string
+	Tries    int // left after a wrong code; 0: not said
+}
+
+// RegisteredPage shows what was recorded at the first login.
+type RegisteredPage struct {
+	Person   Person
+	Facts    []Fact
+	Continue string // http or https URL, or path: what the person wanted
+}
+
+// Fact is something that is known of a person. Label is a word of the catalogue: name, national_id, profession, structure,
+// mailbox, address. The Value of a profession may be its code, which is drawn in words.
+type Fact struct {
+	Label, Value string
+}
+
+// AccountPage is what the gateway knows of a person, and what the person can do about it.
+type AccountPage struct {
+	Person        Person
+	Facts         []Fact
+	Current       SessionInfo   // how the person signed in
+	Sessions      []SessionInfo // all that are open, this one too
+	EndAll        string        // action of the form that ends them all, this one too
+	Logins        []LoginInfo   // recent ones, the last first
+	Address       string        // the ordinary e-mail address; empty: none
+	AddressAction string        // action of the form that begins to change it
+	Factors       []FactorInfo
+	Notice        string // a word shown above: "address_changed", "session_ended", "sessions_ended", "factor_removed", or empty
+}
+
+// SessionInfo is one session of AccountPage.
+type SessionInfo struct {
+	Current     bool
+	Method, ACR string // of the login
+	Source      string // network address
+	Browser     string // of BrowserName; may be empty
+	Since, Seen time.Time
+	End         string // action of the form that ends it
+}
+
+// LoginInfo is one login of AccountPage. Reason is that of a refusal; those that the catalogue does not know are drawn as a
+// refusal without one.
+type LoginInfo struct {
+	Time                     time.Time
+	Method                   string
+	Success                  bool
+	Reason                   string
+	Source, Browser, Service string
+}
+
+// FactorInfo is a means of proof that a person has enrolled. Kind is a word of the catalogue: card, totp, email, recovery,
+// phone, passkey, password.
+type FactorInfo struct {
+	Kind, Label string
+	Added, Used time.Time // zero: never
+	Remove      string    // action of the form that removes it; empty: not offered
 }
 
 // SigningOutPage is seen for a moment while a sign-out goes round the services. It leads on to Next by itself.
@@ -54,7 +139,9 @@ type SignedOutPage struct{}
 // ErrorPage tells a person what happened and what to do. Code is a word of the catalogue: a reason of package certs with the
 // prefix "card_" (card_expired …), or one of: bad_request, not_found, too_large, timeout, unavailable, internal, forbidden,
 // login_unknown (the login is over, was used, or belongs to another browser), session_over (a form came without a session),
-// misdirected, backend_down, backend_slow.
+// misdirected, backend_down, backend_slow, service_not_allowed (the service is not open to this person), level_too_low (the
+// service asks for a stronger login), no_account, account_ambiguous (two accounts match), account_disabled, register_needed (the
+// account is not complete).
 type ErrorPage struct {
 	Code     string
 	Support  string // support code to give on the phone: the person reads it aloud
@@ -117,14 +204,18 @@ type AgentGateway struct {
 	Title, URL string
 }
 
-func (LoginPage) template() string       { return "login" }
-func (WaitPage) template() string        { return "wait" }
-func (PortalPage) template() string      { return "portal" }
-func (SigningOutPage) template() string  { return "signing_out" }
-func (SignedOutPage) template() string   { return "signed_out" }
-func (ErrorPage) template() string       { return "error" }
-func (AgentStatusPage) template() string { return "agent_status" }
-func (AgentPINPage) template() string    { return "agent_pin" }
-func (AgentChoicePage) template() string { return "agent_choice" }
-func (AgentErrorPage) template() string  { return "agent_error" }
-func (AgentHomePage) template() string   { return "agent_home" }
+func (LoginPage) template() string        { return "login" }
+func (WaitPage) template() string         { return "wait" }
+func (PortalPage) template() string       { return "portal" }
+func (RegisterPage) template() string     { return "register" }
+func (RegisterCodePage) template() string { return "register_code" }
+func (RegisteredPage) template() string   { return "registered" }
+func (AccountPage) template() string      { return "account" }
+func (SigningOutPage) template() string   { return "signing_out" }
+func (SignedOutPage) template() string    { return "signed_out" }
+func (ErrorPage) template() string        { return "error" }
+func (AgentStatusPage) template() string  { return "agent_status" }
+func (AgentPINPage) template() string     { return "agent_pin" }
+func (AgentChoicePage) template() string  { return "agent_choice" }
+func (AgentErrorPage) template() string   { return "agent_error" }
+func (AgentHomePage) template() string    { return "agent_home" }

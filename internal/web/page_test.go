@@ -8,8 +8,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"promess/authgw/internal/web"
+	"promess/authgw/internal/web/webtest"
 )
 
 // element is an element of a page, with the text that is directly in it.
@@ -70,7 +72,7 @@ func find(all []element, name string) []element {
 
 // eachSample renders every page in both languages, as the program shows it that owns it.
 func eachSample(t *testing.T, f func(t *testing.T, name, lang string, agent bool, all []element)) {
-	for name, page := range samples() {
+	for name, page := range webtest.Samples() {
 		agent := strings.HasPrefix(name, "agent")
 		p := pages(t, web.Site{Agent: agent, SupportPhone: "01 23 45 67 89", SupportMail: "aide@example.org"})
 		for _, lang := range []string{"fr", "en"} {
@@ -149,8 +151,12 @@ func checkInert(t *testing.T, agent bool, all []element) {
 	t.Helper()
 	for _, e := range all {
 		switch e.name {
-		case "style", "iframe", "object", "embed", "base", "img", "math", "template":
+		case "style", "iframe", "object", "embed", "base", "math", "template":
 			t.Errorf("element %q", e.name)
+		case "img":
+			if src := e.attr["src"]; !strings.HasPrefix(src, "/") || strings.HasPrefix(src, "//") || e.attr["alt"] != "" {
+				t.Errorf("image %v, want one of this host, which says nothing that the text does not", e.attr)
+			}
 		case "script":
 			if agent || !strings.HasPrefix(e.attr["src"], web.AssetsPath) || strings.TrimSpace(e.text) != "" {
 				t.Errorf("script %v %q", e.attr, e.text)
@@ -203,8 +209,12 @@ var attacks = []string{
 	"\x00\xff\u202e",
 }
 
-// fill puts s into every string of a page, and two elements into every list.
+// fill puts s into every string of a page, two elements into every list, and a time into every time.
 func fill(v reflect.Value, s string) {
+	if v.Type() == reflect.TypeFor[time.Time]() {
+		v.Set(reflect.ValueOf(time.Date(2026, time.March, 1, 13, 5, 0, 0, time.UTC)))
+		return
+	}
 	switch v.Kind() {
 	case reflect.String:
 		v.SetString(s)
@@ -228,7 +238,7 @@ func fill(v reflect.Value, s string) {
 func everyKind(s string) []web.Page {
 	var all []web.Page
 	seen := map[reflect.Type]bool{}
-	for _, sample := range samples() {
+	for _, sample := range webtest.Samples() {
 		typ := reflect.TypeOf(sample)
 		if seen[typ] {
 			continue
@@ -257,7 +267,7 @@ func TestAttackInEveryFieldStaysText(t *testing.T) {
 				all := parse(t, w.Body.String())
 				checkInert(t, agent, all)
 				for _, e := range all {
-					if strings.Contains(e.attr["href"]+e.attr["action"], "evil.example") {
+					if strings.Contains(e.attr["href"]+e.attr["action"]+e.attr["src"], "evil.example") {
 						t.Errorf("%T with %q: leads to %v", page, attack, e.attr)
 					}
 				}
@@ -307,7 +317,7 @@ func TestDangerousAddressGivesNoLinkAtAll(t *testing.T) {
 func TestSignOutIsAFormThatPostsToTheAuthHost(t *testing.T) {
 	for origin, want := range map[string]string{"": "/logout", "https://auth.example:8443": "https://auth.example:8443/logout"} {
 		p := pages(t, web.Site{Origin: origin})
-		w := render(t, p, "fr", http.StatusOK, samples()["portal"])
+		w := render(t, p, "fr", http.StatusOK, webtest.Samples()["portal"])
 		forms := find(parse(t, w.Body.String()), "form")
 		if len(forms) != 1 || forms[0].attr["action"] != want || forms[0].attr["method"] != "post" {
 			t.Errorf("origin %q: forms %v, want one post to %q", origin, forms, want)

@@ -71,8 +71,12 @@ func (p SigningOutPage) refresh() string {
 	return "0; url=" + p.Next
 }
 
-func (p PortalPage) person() *Person { return &p.Person }
-func (p ErrorPage) person() *Person  { return p.Person }
+func (p PortalPage) person() *Person       { return &p.Person }
+func (p RegisterPage) person() *Person     { return &p.Person }
+func (p RegisterCodePage) person() *Person { return &p.Person }
+func (p RegisteredPage) person() *Person   { return &p.Person }
+func (p AccountPage) person() *Person      { return &p.Person }
+func (p ErrorPage) person() *Person        { return p.Person }
 
 // NewPages checks site and prepares its pages.
 func NewPages(site Site) (*Pages, error) {
@@ -123,7 +127,7 @@ func parseTemplates(lang string, a *assets) (map[string]*template.Template, erro
 	if err != nil {
 		return nil, err
 	}
-	layout, err := template.New("layout.html").Funcs(functions(texts, a)).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	layout, err := template.New("layout.html").Funcs(functions(texts, a, zone())).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +145,10 @@ func parseTemplates(lang string, a *assets) (map[string]*template.Template, erro
 }
 
 func pageNames() []string {
-	return []string{"login", "wait", "portal", "signing_out", "signed_out", "error", "agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home"}
+	return []string{
+		"login", "wait", "portal", "register", "register_code", "registered", "account", "signing_out", "signed_out", "error",
+		"agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home",
+	}
 }
 
 // Render sends page with status, in the language of r. Nothing is sent before the whole page is drawn; when that fails, the

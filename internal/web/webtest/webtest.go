@@ -1,0 +1,85 @@
+// Package webtest has an example of every page of internal/web, for the tests that look at them all: those of internal/web itself
+// and the ones in a browser. It makes the values and draws nothing. Everything in it may be called at once.
+package webtest
+
+import (
+	"time"
+
+	"promess/authgw/internal/web"
+)
+
+// Samples returns each page at least once, with every part of it shown, by a name. The names of the agent's pages begin with "agent".
+func Samples() map[string]web.Page {
+	person := web.Person{Name: "Dr Jeanne Martin", Profession: "10", CardType: "CPS"}
+	return map[string]web.Page{
+		"login":           web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "qr", "psc"}, Browser: "/login/card/browser", Notice: "expired"},
+		"wait":            web.WaitPage{StatusURL: "/login/card/status", AgentURL: "authgw-agent:start/demo", RetryURL: "/login"},
+		"portal":          web.PortalPage{Person: person, Services: services()},
+		"portal empty":    web.PortalPage{Person: person},
+		"register":        web.RegisterPage{Person: person, Action: "/account/address", Later: "/account/address/later"},
+		"register wrong":  web.RegisterPage{Person: person, Action: "/account/address", Address: "jeanne.martin@hopital.mssante.example", Problem: "protected"},
+		"register change": web.RegisterPage{Person: person, Change: true, Action: "/account/address", Later: "/account/address/later", Problem: "malformed", Address: "jeanne"},
+		"code":            web.RegisterCodePage{Person: person, Action: "/account/code", Resend: "/account/code/resend", Change: "/account/address", Address: "j…@example.fr", Digits: 6},
+		"code wrong":      web.RegisterCodePage{Person: person, Action: "/account/code", Resend: "/account/code/resend", Change: "/account/address", Address: "j…@example.fr", Digits: 8, Problem: "wrong", Tries: 2},
+		"code last":       web.RegisterCodePage{Person: person, Changing: true, Action: "/account/code", Address: "j…@example.fr", Digits: 6, Problem: "wrong", Tries: 1},
+		"code resent":     web.RegisterCodePage{Person: person, Changing: true, Action: "/account/code", Resend: "/account/code/resend", Address: "j…@example.fr", Digits: 6, Problem: "resent"},
+		"code too soon":   web.RegisterCodePage{Person: person, Action: "/account/code", Resend: "/account/code/resend", Address: "j…@example.fr", Digits: 6, Problem: "too_soon"},
+		"registered":      web.RegisteredPage{Person: person, Facts: facts(), Continue: "https://mail.example/"},
+		"account":         account(person),
+		"account bare":    web.AccountPage{Person: person, Facts: facts()[:2], AddressAction: "/account/address"},
+		"signing out":     web.SigningOutPage{Next: "https://mail.example/.authgw/leave"},
+		"signed out":      web.SignedOutPage{},
+		"error":           web.ErrorPage{Code: "card_expired", Support: "K7QM2X9D", RetryURL: "/login", Person: &person},
+		"error level":     web.ErrorPage{Code: "level_too_low", RetryURL: "/login", Person: &person},
+		"error bare":      web.ErrorPage{Code: "not_found"},
+		"agent status":    web.AgentStatusPage{Step: "dialog", Gateway: "ProMess", Origin: "https://auth.example", Holder: "Jeanne Martin", Cancel: "/cancel/x"},
+		"agent pin":       web.AgentPINPage{Gateway: "ProMess", Origin: "https://auth.example", Holder: "Jeanne Martin", Action: "/pin/x", Cancel: "/cancel/x", Min: 4, Max: 4, Last: true, Wrong: true},
+		"agent choice":    web.AgentChoicePage{Gateway: "ProMess", Origin: "https://auth.example", Action: "/choice/x", Cancel: "/cancel/x", Tokens: []web.AgentToken{{Value: "1", Holder: "Jeanne Martin", Serial: "2800636234", Reader: "Reader 0"}}},
+		"agent error":     web.AgentErrorPage{Code: "card_software", Detail: "CKR_DEVICE_ERROR", RetryURL: "https://auth.example/login"},
+		"agent home":      web.AgentHomePage{Version: "1.2.3", Gateways: []web.AgentGateway{{Title: "ProMess", URL: "https://auth.example/"}}},
+		"agent no home":   web.AgentHomePage{},
+	}
+}
+
+func services() []web.PortalService {
+	return []web.PortalService{
+		{Name: "mail", Title: "Messagerie", Description: "Boîte aux lettres sécurisée", URL: "https://mail.example/", Logo: "/logos/mail.svg"},
+		{Name: "agenda", Title: "Agenda partagé", Description: "Rendez-vous et gardes de toute l’équipe, avec les remplacements des vacances", URL: "https://agenda.example/"},
+		{Name: "archive", URL: "javascript:alert(1)"},
+	}
+}
+
+func facts() []web.Fact {
+	return []web.Fact{
+		{Label: "name", Value: "Jeanne Martin"}, {Label: "national_id", Value: "899700218896"}, {Label: "profession", Value: "10"},
+		{Label: "structure", Value: "Centre hospitalier universitaire de Villeneuve-lès-Avignon"},
+		{Label: "mailbox", Value: "jeanne.martin@medecin.mssante.example"}, {Label: "address", Value: "jeanne.martin@example.fr"},
+	}
+}
+
+// account has times of today, of yesterday and of another year, of IPv4 and IPv6, known and unknown words.
+func account(person web.Person) web.AccountPage {
+	const hardware = "urn:authgw:acr:hardware"
+	now := time.Now()
+	here := web.SessionInfo{
+		Current: true, Method: "card", ACR: hardware, Source: "192.0.2.17", Browser: "Firefox 153, Linux",
+		Since: now.Add(-10 * time.Minute), Seen: now, End: "/account/sessions/1/end",
+	}
+	return web.AccountPage{
+		Person: person, Facts: facts()[:5], Current: here, EndAll: "/account/sessions/end", Notice: "address_changed",
+		Sessions: []web.SessionInfo{here, {
+			Method: "psc", ACR: "urn:authgw:acr:two-factor", Source: "2001:db8:85a3:8d3:1319:8a2e:370:7348",
+			Since: now.AddDate(0, 0, -1), Seen: now.Add(-time.Hour), End: "/account/sessions/2/end",
+		}},
+		Logins: []web.LoginInfo{
+			{Time: here.Since, Method: "card", Success: true, Source: here.Source, Browser: here.Browser, Service: "Messagerie"},
+			{Time: now.AddDate(0, 0, -1), Method: "card", Reason: "expired", Source: here.Source, Browser: here.Browser},
+			{Time: now.AddDate(-1, 0, 0), Method: "fax", Reason: "eaten by the dog", Source: "2001:db8:85a3:8d3:1319:8a2e:370:7348"},
+		},
+		Address: "jeanne.martin@example.fr", AddressAction: "/account/address",
+		Factors: []web.FactorInfo{
+			{Kind: "card", Label: "nº 2800636234", Added: now.AddDate(-1, 0, 0), Used: here.Since},
+			{Kind: "totp", Label: "Téléphone de garde", Added: now.AddDate(0, -2, 0), Remove: "/account/factors/2/remove"},
+		},
+	}
+}
