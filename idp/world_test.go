@@ -139,7 +139,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if w.store, err = store.Open(t.Context(), filepath.Join(t.TempDir(), "authgw.db"), log); err != nil {
+	if w.store, err = store.Open(t.Context(), store.Config{Name: filepath.Join(t.TempDir(), "authgw.db"), Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })

@@ -135,7 +135,7 @@ func TestD14DisabledAccountIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := w.store.DisableAccount(t.Context(), account.Subject, w.now()); err != nil {
+	if _, err := w.store.DisableAccount(t.Context(), account.Subject, w.now()); err != nil {
 		t.Fatal(err)
 	}
 	b.wantSignedIn(false)

@@ -28,11 +28,11 @@ func (m *Method) watch(w http.ResponseWriter, r *http.Request) {
 	if !ask(w, r, &q) {
 		return
 	}
-	var open bool
+	var lives bool
 	var err error
 	switch q.Card {
 	case cardwire.CardPresent:
-		open, err = m.present(r.Context(), q.Token)
+		lives, err = m.present(r.Context(), q.Token)
 	case cardwire.CardRemoved:
 		err = m.removed(r.Context(), q.Token)
 	default:
@@ -43,24 +43,56 @@ func (m *Method) watch(w http.ResponseWriter, r *http.Request) {
 		m.unavailable(w, "watch card", err)
 		return
 	}
-	answer(w, cardwire.Watched{Open: open})
+	answer(w, cardwire.Watched{Open: lives})
 }
 
-// present waits while the session is open, and says whether it still is.
-func (m *Method) present(ctx context.Context, watch string) (open bool, err error) {
+// stage is how far what an agent watches has come.
+type stage int
+
+const (
+	over    stage = iota
+	waiting       // a login whose code is not used
+	opening       // a login whose code is used: its session is a moment away
+	open          // a session
+)
+
+// find looks at the login first and then at the session, so that one that becomes the other in between is not missed.
+func (m *Method) find(ctx context.Context, watch string) (stage, store.Session, error) {
+	hash, ok := token.Of(token.Watch, watch)
+	if !ok {
+		return over, store.Session{}, nil
+	}
+	at := over
+	switch used, err := m.Store.LoginByWatch(ctx, hash, m.Now()); {
+	case err == nil && used:
+		at = opening
+	case err == nil:
+		at = waiting
+	case !errors.Is(err, store.ErrNotFound):
+		return over, store.Session{}, err
+	}
 	v, err := m.Server.Sessions.ByWatch(ctx, watch)
 	switch {
 	case err == nil:
-		held, release := m.Server.Sessions.Hold(ctx, v)
-		defer release()
-		return m.hold(held, cardwire.WatchHold*time.Second), nil
+		return open, v, nil
 	case !errors.Is(err, idp.ErrNoSession):
+		return over, store.Session{}, err
+	}
+	return at, store.Session{}, nil
+}
+
+// present waits while the session is open, and says whether it still is.
+func (m *Method) present(ctx context.Context, watch string) (bool, error) {
+	at, v, err := m.find(ctx, watch)
+	switch {
+	case err != nil || at == over:
 		return false, err
+	case at != open:
+		return m.hold(ctx, beforeSession), nil
 	}
-	if _, err := m.loginByWatch(ctx, watch); err != nil {
-		return false, unlessNotFound(err)
-	}
-	return m.hold(ctx, beforeSession), nil
+	held, release := m.Server.Sessions.Hold(ctx, v)
+	defer release()
+	return m.hold(held, cardwire.WatchHold*time.Second), nil
 }
 
 // hold waits, and says whether the time was over before ctx was. A server that stops does not wait.
@@ -80,21 +112,15 @@ func (m *Method) hold(ctx context.Context, d time.Duration) bool {
 // removed ends the session of a card, or the login that would become one.
 func (m *Method) removed(ctx context.Context, watch string) error {
 	for range openingLooks {
-		v, err := m.Server.Sessions.ByWatch(ctx, watch)
+		at, v, err := m.find(ctx, watch)
 		switch {
-		case err == nil:
-			return m.Server.End(ctx, v, "card_removed")
-		case !errors.Is(err, idp.ErrNoSession):
+		case err != nil || at == over:
 			return err
-		}
-		used, err := m.loginByWatch(ctx, watch)
-		if err != nil {
-			return unlessNotFound(err)
-		}
-		if !used {
+		case at == open:
+			return m.Server.End(ctx, v, "card_removed")
+		case at == waiting:
 			hash, _ := token.Of(token.Watch, watch)
-			err := m.Store.CancelLogin(ctx, hash, m.Now())
-			if !errors.Is(err, store.ErrNotFound) {
+			if err := m.Store.CancelLogin(ctx, hash, m.Now()); !errors.Is(err, store.ErrNotFound) {
 				return err
 			}
 			// The browser was faster: the session will be there in a moment.
@@ -104,19 +130,4 @@ func (m *Method) removed(ctx context.Context, watch string) error {
 		}
 	}
 	return errStillOpening // the agent tells again
-}
-
-func (m *Method) loginByWatch(ctx context.Context, watch string) (used bool, err error) {
-	hash, ok := token.Of(token.Watch, watch)
-	if !ok {
-		return false, store.ErrNotFound
-	}
-	return m.Store.LoginByWatch(ctx, hash, m.Now())
-}
-
-func unlessNotFound(err error) error {
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
-	}
-	return err
 }

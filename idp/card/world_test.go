@@ -116,7 +116,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{clock: &clock{at: start()}, pki: must(t, hierarchy)}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.store = must(t, func() (*store.Store, error) {
-		return store.Open(t.Context(), filepath.Join(t.TempDir(), "authgw.db"), log)
+		return store.Open(t.Context(), store.Config{Name: filepath.Join(t.TempDir(), "authgw.db"), Log: log})
 	})
 	t.Cleanup(func() { w.store.Close() })
 	w.revoke(t)

@@ -56,7 +56,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	st, err := store.Open(ctx, c.Gateway.Database, c.Log)
+	st, err := store.Open(ctx, store.Config{Name: c.Gateway.Database, Log: c.Log})
 	if err != nil {
 		return nil, err
 	}

@@ -2,8 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 )
@@ -17,68 +17,153 @@ type Account struct {
 	FamilyName string
 	Title      string
 	Profession string
-	Mailbox    string
+	Mailbox    string    // the first of its mailboxes, which services are told; empty: none
+	Address    string    // ordinary e-mail; empty until it was proved
+	Registered time.Time // when the person had seen what is recorded; zero: not yet
 	Disabled   bool
 }
 
 // LogValue keeps the person out of logs: only the opaque subject is written.
 func (a Account) LogValue() slog.Value { return slog.StringValue(a.Subject) }
 
-const accountColumns = "subject, id_type, national_id, given_name, family_name, title, profession, mailbox, state = 'disabled'"
+// accountColumns are those of scanAccount, of accounts under the name a.
+const accountColumns = `a.subject, a.id_type, a.national_id, a.given_name, a.family_name, a.title, a.profession,
+	coalesce((SELECT m.address FROM account_mailboxes m WHERE m.subject = a.subject ORDER BY m.position LIMIT 1), ''),
+	a.address, a.registered_at, a.state = 'disabled'`
 
-func (a *Account) fields() []any {
-	return []any{&a.Subject, &a.IDType, &a.NationalID, &a.GivenName, &a.FamilyName, &a.Title, &a.Profession, &a.Mailbox, &a.Disabled}
+// scanAccount reads what stands before the account in a row, and the account.
+func scanAccount(r row, a *Account, before ...any) error {
+	var registered sql.NullInt64
+	err := r.Scan(append(before, &a.Subject, &a.IDType, &a.NationalID, &a.GivenName, &a.FamilyName, &a.Title, &a.Profession, &a.Mailbox,
+		&a.Address, &registered, &a.Disabled)...)
+	a.Registered = moment(registered)
+	return err
 }
 
 // AccountByNationalID returns the account of an identifier, or ErrNotFound.
 func (s *Store) AccountByNationalID(ctx context.Context, idType, id string) (Account, error) {
 	var a Account
-	err := s.db.QueryRowContext(ctx, "SELECT "+accountColumns+" FROM accounts WHERE id_type = ? AND national_id = ?", idType, id).Scan(a.fields()...)
-	if err != nil {
-		return Account{}, notFound("find account", err)
-	}
-	return a, nil
+	err := scanAccount(s.db.row(ctx, "SELECT "+accountColumns+" FROM accounts a WHERE a.id_type = ?1 AND a.national_id = ?2", idType, id), &a)
+	return a, failed("find account", err)
+}
+
+// AccountBySubject returns an account, or ErrNotFound.
+func (s *Store) AccountBySubject(ctx context.Context, subject string) (Account, error) {
+	var a Account
+	err := scanAccount(s.db.row(ctx, "SELECT "+accountColumns+" FROM accounts a WHERE a.subject = ?1", subject), &a)
+	return a, failed("find account", err)
 }
 
 // OpenAccount returns the account of a's identifier with the names that a carries, as the newest card has them; it makes the
-// account, with a's subject, when there is none. Its subject, mailbox and state are never changed by it.
+// account, with a's subject, when there is none. Its subject, mailboxes, address and state are never changed by it.
 func (s *Store) OpenAccount(ctx context.Context, a Account, now time.Time) (Account, error) {
 	if a.IDType == "" || a.NationalID == "" || a.Subject == "" {
 		return Account{}, errors.New("open account: no identifier or no subject")
 	}
-	_, err := s.db.ExecContext(ctx, `
+	got, err := s.RefreshAccount(ctx, a, now)
+	if !errors.Is(err, ErrNotFound) {
+		return got, err
+	}
+	_, err = s.db.exec(ctx, `
 		INSERT INTO accounts (subject, id_type, national_id, given_name, family_name, title, profession, created_at, updated_at)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8)
-		ON CONFLICT (id_type, national_id) DO UPDATE
-		SET given_name = ?4, family_name = ?5, title = ?6, profession = ?7, updated_at = ?8
-		WHERE given_name <> ?4 OR family_name <> ?5 OR title <> ?6 OR profession <> ?7`,
+		ON CONFLICT (id_type, national_id) DO NOTHING`,
 		a.Subject, a.IDType, a.NationalID, a.GivenName, a.FamilyName, a.Title, a.Profession, now.UnixMilli())
 	if err != nil {
-		return Account{}, fmt.Errorf("open account: %w", err)
+		return Account{}, failed("open account", err)
 	}
-	return s.AccountByNationalID(ctx, a.IDType, a.NationalID)
+	return s.RefreshAccount(ctx, a, now) // somebody may have been faster
 }
 
-// DisableAccount refuses the account from now on and ends its sessions.
-func (s *Store) DisableAccount(ctx context.Context, subject string, now time.Time) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+// RefreshAccount is OpenAccount without making any: ErrNotFound when there is none.
+func (s *Store) RefreshAccount(ctx context.Context, a Account, now time.Time) (Account, error) {
+	got, err := s.AccountByNationalID(ctx, a.IDType, a.NationalID)
+	if err != nil || got.GivenName == a.GivenName && got.FamilyName == a.FamilyName && got.Title == a.Title && got.Profession == a.Profession {
+		return got, err // nearly always: reading costs less than a write that changes nothing
+	}
+	_, err = s.db.exec(ctx, "UPDATE accounts SET given_name = ?2, family_name = ?3, title = ?4, profession = ?5, updated_at = ?6 WHERE subject = ?1",
+		got.Subject, a.GivenName, a.FamilyName, a.Title, a.Profession, now.UnixMilli())
 	if err != nil {
-		return fmt.Errorf("disable account: %w", err)
+		return Account{}, failed("refresh account", err)
 	}
-	defer tx.Rollback() // after Commit it does nothing
-	r, err := tx.ExecContext(ctx, "UPDATE accounts SET state = 'disabled', updated_at = ? WHERE subject = ?", now.UnixMilli(), subject)
+	got.GivenName, got.FamilyName, got.Title, got.Profession = a.GivenName, a.FamilyName, a.Title, a.Profession
+	return got, nil
+}
+
+// AddStructure notes that a person works in a structure, as their card says.
+func (s *Store) AddStructure(ctx context.Context, subject, id, name string) error {
+	_, err := s.db.exec(ctx, `
+		INSERT INTO account_structures (subject, structure_id, name) VALUES (?1, ?2, ?3)
+		ON CONFLICT (subject, structure_id) DO UPDATE SET name = ?3`, subject, id, name)
+	return failed("add structure", err)
+}
+
+// Structure is where a person works.
+type Structure struct{ ID, Name string }
+
+// StructuresOf returns the structures of an account, by id.
+func (s *Store) StructuresOf(ctx context.Context, subject string) ([]Structure, error) {
+	rows, err := s.db.query(ctx, "SELECT structure_id, name FROM account_structures WHERE subject = ?1 ORDER BY structure_id", subject)
 	if err != nil {
-		return fmt.Errorf("disable account: %w", err)
+		return nil, failed("list structures", err)
 	}
-	if n, err := r.RowsAffected(); err != nil || n != 1 {
-		return fmt.Errorf("disable account: %w", errors.Join(ErrNotFound, err))
+	defer rows.Close()
+	var all []Structure
+	for rows.Next() {
+		var v Structure
+		if err := rows.Scan(&v.ID, &v.Name); err != nil {
+			return nil, failed("list structures", err)
+		}
+		all = append(all, v)
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE sessions SET ended_at = ?, end_reason = 'disabled' WHERE subject = ? AND ended_at IS NULL",
-		now.UnixMilli(), subject); err != nil {
-		return fmt.Errorf("disable account: %w", err)
+	return all, failed("list structures", rows.Err())
+}
+
+// DisableAccount refuses the account from now on and ends its sessions, whose ids it returns. ErrNotFound: no such account, or it is
+// disabled already.
+func (s *Store) DisableAccount(ctx context.Context, subject string, now time.Time) (ended []string, err error) {
+	err = s.atomically(ctx, func(c conn) error {
+		if err := c.setState(ctx, subject, "active", "disabled", now); err != nil {
+			return err
+		}
+		ended, err = c.endSessionsOf(ctx, subject, "", "disabled", now)
+		return err
+	})
+	return ended, failed("disable account", err)
+}
+
+// EnableAccount undoes DisableAccount; sessions stay ended. ErrNotFound: no such account, or it is active already.
+func (s *Store) EnableAccount(ctx context.Context, subject string, now time.Time) error {
+	return failed("enable account", s.atomically(ctx, func(c conn) error {
+		return c.setState(ctx, subject, "disabled", "active", now)
+	}))
+}
+
+func (c conn) setState(ctx context.Context, subject, from, to string, now time.Time) error {
+	err := c.once(ctx, "UPDATE accounts SET state = ?3, updated_at = ?4 WHERE subject = ?1 AND state = ?2", subject, from, to, now.UnixMilli())
+	if err != nil {
+		return err
 	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("disable account: %w", err)
-	}
-	return nil
+	return c.announce(ctx, AccountChanged, subject, now)
+}
+
+// SetAddress records an ordinary address that was proved.
+func (s *Store) SetAddress(ctx context.Context, subject, address string, now time.Time) error {
+	return failed("set address", s.atomically(ctx, func(c conn) error {
+		if err := c.once(ctx, "UPDATE accounts SET address = ?2, updated_at = ?3 WHERE subject = ?1", subject, address, now.UnixMilli()); err != nil {
+			return err
+		}
+		return c.announce(ctx, AccountChanged, subject, now)
+	}))
+}
+
+// SetRegistered notes that the person has seen what is recorded. It does nothing the second time.
+func (s *Store) SetRegistered(ctx context.Context, subject string, now time.Time) error {
+	return failed("finish registration", s.atomically(ctx, func(c conn) error {
+		_, err := c.exec(ctx, "UPDATE accounts SET registered_at = coalesce(registered_at, ?2) WHERE subject = ?1", subject, now.UnixMilli())
+		if err != nil {
+			return err
+		}
+		return c.announce(ctx, AccountChanged, subject, now)
+	}))
 }

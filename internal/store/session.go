@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -20,6 +21,8 @@ type Session struct {
 	AuthTime    time.Time
 	Fingerprint string // SHA-256 of the certificate, in hex; empty without one
 	CardType    string
+	Source      string // network address of the login
+	Browser     string // short name of the browser
 	CreatedAt   time.Time
 	SeenAt      time.Time
 	ExpiresAt   time.Time // absolute
@@ -28,37 +31,34 @@ type Session struct {
 // LogValue keeps the person out of logs.
 func (s Session) LogValue() slog.Value { return slog.StringValue(s.ID) }
 
-// CreateSession writes a session with its first token, for host. watch may be the zero hash.
+// CreateSession writes a session with its first token, for host. watch may be the zero hash. ErrNotFound: the account is not there, or
+// disabled by now.
 func (s *Store) CreateSession(ctx context.Context, v Session, host string, tok, watch token.Hash) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("create session: %w", err)
-	}
-	defer tx.Rollback() // after Commit it does nothing
 	var w []byte
 	if watch != (token.Hash{}) {
 		w = watch[:]
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO sessions (id, subject, method, acr, amr, auth_at, fingerprint, card_type, watch_hash, created_at, seen_at, expires_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-		v.ID, v.Account.Subject, v.Method, v.ACR, strings.Join(v.AMR, " "), v.AuthTime.UnixMilli(), v.Fingerprint, v.CardType, w,
-		v.CreatedAt.UnixMilli(), v.SeenAt.UnixMilli(), v.ExpiresAt.UnixMilli())
-	if err != nil {
-		return fmt.Errorf("create session: %w", err)
-	}
-	if _, err = tx.ExecContext(ctx, "INSERT INTO session_tokens (hash, session_id, host) VALUES (?, ?, ?)", tok[:], v.ID, host); err != nil {
-		return fmt.Errorf("create session: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("create session: %w", err)
-	}
-	return nil
+	return failed("create session", s.atomically(ctx, func(c conn) error {
+		err := c.once(ctx, `
+			INSERT INTO sessions (id, subject, method, acr, amr, auth_at, fingerprint, card_type, source, browser, watch_hash, created_at, seen_at, expires_at)
+			SELECT ?1, subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM accounts WHERE subject = ?2 AND state = 'active'`,
+			v.ID, v.Account.Subject, v.Method, v.ACR, strings.Join(v.AMR, " "), v.AuthTime.UnixMilli(), v.Fingerprint, v.CardType, v.Source, v.Browser,
+			w, v.CreatedAt.UnixMilli(), v.SeenAt.UnixMilli(), v.ExpiresAt.UnixMilli())
+		if err != nil {
+			return err
+		}
+		return c.addToken(ctx, tok, v.ID, host)
+	}))
+}
+
+func (c conn) addToken(ctx context.Context, tok token.Hash, session, host string) error {
+	_, err := c.exec(ctx, "INSERT INTO session_tokens (hash, session_id, host) VALUES (?1, ?2, ?3)", tok[:], session, host)
+	return err
 }
 
 const sessionQuery = `
-	SELECT s.id, s.method, s.acr, s.amr, s.auth_at, s.fingerprint, s.card_type, s.created_at, s.seen_at, s.expires_at,
-	       a.subject, a.id_type, a.national_id, a.given_name, a.family_name, a.title, a.profession, a.mailbox, a.state = 'disabled'
+	SELECT s.id, s.method, s.acr, s.amr, s.auth_at, s.fingerprint, s.card_type, s.source, s.browser, s.created_at, s.seen_at, s.expires_at,
+	       ` + accountColumns + `
 	FROM sessions s JOIN accounts a ON a.subject = s.subject`
 
 type row interface{ Scan(...any) error }
@@ -67,8 +67,7 @@ func scanSession(r row) (Session, error) {
 	var v Session
 	var amr string
 	var auth, created, seen, expires int64
-	err := r.Scan(append([]any{&v.ID, &v.Method, &v.ACR, &amr, &auth, &v.Fingerprint, &v.CardType, &created, &seen, &expires},
-		v.Account.fields()...)...)
+	err := scanAccount(r, &v.Account, &v.ID, &v.Method, &v.ACR, &amr, &auth, &v.Fingerprint, &v.CardType, &v.Source, &v.Browser, &created, &seen, &expires)
 	if err != nil {
 		return Session{}, err
 	}
@@ -80,69 +79,113 @@ func scanSession(r row) (Session, error) {
 // SessionByToken returns the session of a token on host, unless it was ended or its account is disabled. Its times are the
 // caller's to judge.
 func (s *Store) SessionByToken(ctx context.Context, host string, tok token.Hash) (Session, error) {
-	v, err := scanSession(s.db.QueryRowContext(ctx, sessionQuery+`
+	v, err := scanSession(s.db.row(ctx, sessionQuery+`
 		JOIN session_tokens t ON t.session_id = s.id
-		WHERE t.hash = ? AND t.host = ? AND s.ended_at IS NULL AND a.state = 'active'`, tok[:], host))
-	if err != nil {
-		return Session{}, notFound("find session", err)
-	}
-	return v, nil
+		WHERE t.hash = ?1 AND t.host = ?2 AND s.ended_at IS NULL AND a.state = 'active'`, tok[:], host))
+	return v, failed("find session", err)
 }
 
 // SessionByWatch returns the session that an agent watches the card of, by the rules of SessionByToken.
 func (s *Store) SessionByWatch(ctx context.Context, watch token.Hash) (Session, error) {
-	v, err := scanSession(s.db.QueryRowContext(ctx, sessionQuery+`
-		WHERE s.watch_hash = ? AND s.ended_at IS NULL AND a.state = 'active'`, watch[:]))
+	v, err := scanSession(s.db.row(ctx, sessionQuery+`
+		WHERE s.watch_hash = ?1 AND s.ended_at IS NULL AND a.state = 'active'`, watch[:]))
+	return v, failed("find session", err)
+}
+
+// SessionsOf returns the open sessions of an account at a time, the newest first.
+func (s *Store) SessionsOf(ctx context.Context, subject string, idle time.Duration, now time.Time) ([]Session, error) {
+	rows, err := s.db.query(ctx, sessionQuery+`
+		WHERE s.subject = ?1 AND s.ended_at IS NULL AND s.expires_at > ?2 AND s.seen_at > ?3 AND a.state = 'active'
+		ORDER BY s.created_at DESC LIMIT 200`, subject, now.UnixMilli(), now.Add(-idle).UnixMilli())
 	if err != nil {
-		return Session{}, notFound("find session", err)
+		return nil, failed("list sessions", err)
 	}
-	return v, nil
+	defer rows.Close()
+	var all []Session
+	for rows.Next() {
+		v, err := scanSession(rows)
+		if err != nil {
+			return nil, failed("list sessions", err)
+		}
+		all = append(all, v)
+	}
+	return all, failed("list sessions", rows.Err())
 }
 
 // TouchSession moves the time when the session was last seen.
 func (s *Store) TouchSession(ctx context.Context, id string, seen time.Time) error {
-	_, err := s.db.ExecContext(ctx, "UPDATE sessions SET seen_at = ?1 WHERE id = ?2 AND seen_at < ?1 AND ended_at IS NULL", seen.UnixMilli(), id)
-	if err != nil {
-		return fmt.Errorf("touch session: %w", err)
-	}
-	return nil
+	_, err := s.passing.exec(ctx, "UPDATE sessions SET seen_at = ?1 WHERE id = ?2 AND seen_at < ?1 AND ended_at IS NULL", seen.UnixMilli(), id)
+	return failed("touch session", err)
 }
 
-// EndSession ends a session, for a reason that the audit knows. ErrNotFound: it was over already.
+// EndSession ends a session, for a reason that the audit knows, and announces it. ErrNotFound: it was over already.
 func (s *Store) EndSession(ctx context.Context, id, reason string, now time.Time) error {
-	return s.once(ctx, "end session", "UPDATE sessions SET ended_at = ?, end_reason = ? WHERE id = ? AND ended_at IS NULL",
-		now.UnixMilli(), reason, id)
+	return failed("end session", s.atomically(ctx, func(c conn) error {
+		return c.endSession(ctx, id, reason, now)
+	}))
+}
+
+func (c conn) endSession(ctx context.Context, id, reason string, now time.Time) error {
+	err := c.once(ctx, "UPDATE sessions SET ended_at = ?1, end_reason = ?2 WHERE id = ?3 AND ended_at IS NULL", now.UnixMilli(), reason, id)
+	if err != nil {
+		return err
+	}
+	return c.announce(ctx, SessionEnded, id, now)
+}
+
+// EndSessionsOf ends the open sessions of an account but the one named except, which may be empty, and returns their ids.
+func (s *Store) EndSessionsOf(ctx context.Context, subject, except, reason string, now time.Time) (ended []string, err error) {
+	err = s.atomically(ctx, func(c conn) error {
+		ended, err = c.endSessionsOf(ctx, subject, except, reason, now)
+		return err
+	})
+	return ended, failed("end sessions", err)
+}
+
+func (c conn) endSessionsOf(ctx context.Context, subject, except, reason string, now time.Time) ([]string, error) {
+	rows, err := c.query(ctx, "UPDATE sessions SET ended_at = ?1, end_reason = ?2 WHERE subject = ?3 AND id <> ?4 AND ended_at IS NULL RETURNING id",
+		now.UnixMilli(), reason, subject, except)
+	if err != nil {
+		return nil, err
+	}
+	ids, err := texts(rows)
+	for _, id := range ids {
+		if err == nil {
+			err = c.announce(ctx, SessionEnded, id, now)
+		}
+	}
+	return ids, err
+}
+
+// texts reads rows of one text each, and closes them.
+func texts(rows *sql.Rows) ([]string, error) {
+	defer rows.Close()
+	var all []string
+	for rows.Next() {
+		var v string
+		if err := rows.Scan(&v); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
 }
 
 // SessionHosts returns the hosts that a session, open or over, has been opened on.
 func (s *Store) SessionHosts(ctx context.Context, id string) ([]string, error) {
-	rows, err := s.db.QueryContext(ctx, "SELECT DISTINCT host FROM session_tokens WHERE session_id = ? ORDER BY host", id)
+	rows, err := s.db.query(ctx, "SELECT DISTINCT host FROM session_tokens WHERE session_id = ?1 ORDER BY host", id)
 	if err != nil {
-		return nil, fmt.Errorf("list hosts of session: %w", err)
+		return nil, failed("list hosts of session", err)
 	}
-	defer rows.Close()
-	var hosts []string
-	for rows.Next() {
-		var h string
-		if err := rows.Scan(&h); err != nil {
-			return nil, fmt.Errorf("list hosts of session: %w", err)
-		}
-		hosts = append(hosts, h)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("list hosts of session: %w", err)
-	}
-	return hosts, nil
+	hosts, err := texts(rows)
+	return hosts, failed("list hosts of session", err)
 }
 
 // AddEntry writes a one-time code that lets the browser with a state open the session on another host.
 func (s *Store) AddEntry(ctx context.Context, session, host string, code, state token.Hash, expires time.Time) error {
-	_, err := s.db.ExecContext(ctx, "INSERT INTO entries (hash, session_id, host, state_hash, expires_at) VALUES (?, ?, ?, ?, ?)",
+	_, err := s.passing.exec(ctx, "INSERT INTO entries (hash, session_id, host, state_hash, expires_at) VALUES (?1, ?2, ?3, ?4, ?5)",
 		code[:], session, host, state[:], expires.UnixMilli())
-	if err != nil {
-		return fmt.Errorf("add entry: %w", err)
-	}
-	return nil
+	return failed("add entry", err)
 }
 
 // UseEntry uses up a code on host and gives the session the token tok there. A code is gone after its first use, whether or not
@@ -151,20 +194,20 @@ func (s *Store) UseEntry(ctx context.Context, host string, code, state, tok toke
 	var id, forHost string
 	var wanted []byte
 	var expires int64
-	err := s.db.QueryRowContext(ctx, "DELETE FROM entries WHERE hash = ? RETURNING session_id, host, state_hash, expires_at", code[:]).
+	err := s.passing.row(ctx, "DELETE FROM entries WHERE hash = ?1 RETURNING session_id, host, state_hash, expires_at", code[:]).
 		Scan(&id, &forHost, &wanted, &expires)
 	if err != nil {
-		return Session{}, notFound("use entry", err)
+		return Session{}, failed("use entry", err)
 	}
 	if forHost != host || string(wanted) != string(state[:]) || now.UnixMilli() >= expires {
 		return Session{}, fmt.Errorf("use entry: %w", ErrNotFound)
 	}
-	v, err := scanSession(s.db.QueryRowContext(ctx, sessionQuery+" WHERE s.id = ? AND s.ended_at IS NULL AND a.state = 'active'", id))
-	if err != nil {
-		return Session{}, notFound("use entry", err)
+	v, err := scanSession(s.passing.row(ctx, sessionQuery+" WHERE s.id = ?1 AND s.ended_at IS NULL AND a.state = 'active'", id))
+	if err == nil {
+		err = s.passing.addToken(ctx, tok, id, host)
 	}
-	if _, err := s.db.ExecContext(ctx, "INSERT INTO session_tokens (hash, session_id, host) VALUES (?, ?, ?)", tok[:], id, host); err != nil {
-		return Session{}, fmt.Errorf("use entry: %w", err)
+	if err != nil {
+		return Session{}, failed("use entry", err)
 	}
 	return v, nil
 }

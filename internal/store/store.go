@@ -1,94 +1,95 @@
-// Package store keeps accounts, sessions and logins in progress in a SQL database.
+// Package store keeps accounts, sessions, logins in progress and the audit trail in a SQL database.
 //
-// It owns the schema and every statement; it decides nothing about who may sign in. Tokens reach it as hashes only. What must
-// happen once (settling a login, using a code) is one statement whose affected rows tell who won, so that two requests at once,
-// or two gateways, cannot both do it. A Store is safe for concurrent use.
+// It owns the schema and every statement; it decides nothing about who may sign in. Two engines, one schema: SQLite for one gateway,
+// PostgreSQL for several. Tokens reach it as hashes only. What must happen once (settling a login, using a code) is one statement whose
+// affected rows tell who won, so that two requests at once, or two gateways, cannot both do it. What other gateways must hear of is
+// written as a Change in the transaction that brings it about. A Store is safe for concurrent use.
 package store
 
 import (
 	"context"
 	"database/sql"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver, in Go, so that the gateway needs no C
 )
 
 // ErrNotFound says that there is no such record, or that it is over or used: a caller is never told which.
 var ErrNotFound = errors.New("not found")
 
-//go:embed migrations/*.sql
-var migrations embed.FS
-
-// Memory, as the path of Open, is a database that lives with the process and leaves nothing behind.
-const Memory = ":memory:"
-
 // Store is an open database with the current schema.
 type Store struct {
-	db *sql.DB
+	sql     *sql.DB
+	db      conn
+	passing conn            // where what may be lost in a power cut is written: logins in progress, when a session was last seen
+	listen  *pgx.ConnConfig // of PostgreSQL, for LISTEN; nil for SQLite
 }
 
-// Open opens the SQLite file at path, makes it when it is not there (mode 0600: it holds names and identifiers), and brings its
-// schema up to date.
-func Open(ctx context.Context, path string, log *slog.Logger) (*Store, error) {
-	if path != Memory {
-		if err := create(path); err != nil {
-			return nil, fmt.Errorf("open database: %w", err)
+// Config says which database.
+type Config struct {
+	Name     string // path of a SQLite file, Memory, or the URL of a PostgreSQL database without a password: postgres://user@host/db
+	Password string // for PostgreSQL; may be empty where the server asks for none, or ~/.pgpass has it
+	Log      *slog.Logger
+}
+
+// Open opens the database, makes the SQLite file when it is not there (mode 0600: it holds names and identifiers), and brings the
+// schema up to date. A PostgreSQL database must exist.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	s := &Store{}
+	var err error
+	if IsPostgres(c.Name) {
+		err = s.usePostgres(c)
+	} else {
+		err = s.useSQLite(c)
+	}
+	if err == nil {
+		if err = s.migrate(ctx, c.Log); err != nil {
+			s.Close()
 		}
 	}
-	db, err := sql.Open("sqlite", dsn(path))
 	if err != nil {
-		return nil, fmt.Errorf("open database %q: %w", path, err)
-	}
-	db.SetMaxOpenConns(4)
-	if path == Memory {
-		db.SetMaxOpenConns(1) // each connection would be a database of its own
-		db.SetConnMaxLifetime(0)
-	}
-	s := &Store{db: db}
-	if err := s.migrate(ctx, log); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("open database %q: %w", path, err)
+		return nil, fmt.Errorf("open database %q: %w", c.Name, err)
 	}
 	return s, nil
 }
 
-// create makes the file before the driver does, which would leave it readable by others.
-func create(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+func (s *Store) usePostgres(c Config) (err error) {
+	if s.sql, s.listen, err = openPostgres(c.Name, c.Password); err != nil {
 		return err
 	}
-	return f.Close()
+	s.db = conn{engine: postgres, prepared: newStatements(s.sql)}
+	s.passing = s.db
+	return nil
 }
 
-func dsn(path string) string {
-	q := url.Values{}
-	// FULL: a session that was ended must not come back after a power cut.
-	for _, p := range []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "busy_timeout(5000)"} {
-		q.Add("_pragma", p)
+func (s *Store) useSQLite(c Config) (err error) {
+	if s.sql, err = openSQLite(c.Name, durable); err != nil {
+		return err
 	}
-	q.Set("_txlock", "immediate") // a transaction that will write waits at its start, not in its middle
-	if path == Memory {
-		return path + "?" + q.Encode()
+	s.db = conn{engine: sqlite, prepared: newStatements(s.sql)}
+	s.passing = s.db
+	if c.Name == Memory {
+		return nil // of which each handle would have its own
 	}
-	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
+	passing, err := openSQLite(c.Name, soon)
+	if err != nil {
+		s.sql.Close()
+		return err
+	}
+	s.passing.prepared = newStatements(passing)
+	return nil
 }
 
 func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
-	files, err := fs.Sub(migrations, "migrations")
+	files, err := s.db.engine.files()
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, s.db, files, goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(s.db.engine.dialect, s.sql, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -107,8 +108,8 @@ func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
 		if err == nil {
 			return nil
 		}
-		// Another process may be migrating the same file. A step is a transaction: of two that take it, the second finds it done and
-		// fails. So a failure counts only when the schema has not moved on.
+		// Another process may be migrating the same database. A step is a transaction: of two that take it, the second finds it done
+		// and fails. So a failure counts only when the schema has not moved on.
 		before := current
 		if current, _, _ = p.GetVersions(ctx); current <= before {
 			return fmt.Errorf("migrate schema: %w", err)
@@ -119,50 +120,39 @@ func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
 // Ping says whether the database answers.
 func (s *Store) Ping(ctx context.Context) error {
 	var one int
-	if err := s.db.QueryRowContext(ctx, "SELECT 1").Scan(&one); err != nil {
-		return fmt.Errorf("ping database: %w", err)
-	}
-	return nil
+	return failed("ping database", s.db.row(ctx, "SELECT 1").Scan(&one))
 }
 
 // Close closes the database.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	if passing := s.passing.prepared.sql; passing != s.sql {
+		passing.Close() // has nothing to write any more; an error would be that of the other too
+	}
+	return s.sql.Close()
+}
 
-// Sweep deletes what has been over since before: logins and entries at once, sessions with their tokens.
+// Sweep deletes what has been over since before: logins, entries, codes and changes, and sessions with their tokens.
 func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 	for _, q := range []string{
 		"DELETE FROM logins WHERE expires_at < ?1",
 		"DELETE FROM entries WHERE expires_at < ?1",
+		"DELETE FROM address_codes WHERE expires_at < ?1",
+		"DELETE FROM changes WHERE at < ?1",
 		"DELETE FROM sessions WHERE expires_at < ?1 OR ended_at < ?1",
 	} {
-		if _, err := s.db.ExecContext(ctx, q, before.UnixMilli()); err != nil {
-			return fmt.Errorf("sweep: %w", err)
+		if _, err := s.db.exec(ctx, q, before.UnixMilli()); err != nil {
+			return failed("sweep", err)
 		}
 	}
 	return nil
 }
 
-// once runs a statement that must change exactly one row, and returns ErrNotFound when it changed none.
-func (s *Store) once(ctx context.Context, what, q string, args ...any) error {
-	r, err := s.db.ExecContext(ctx, q, args...)
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	n, err := r.RowsAffected()
-	if err != nil {
-		return fmt.Errorf("%s: %w", what, err)
-	}
-	if n != 1 {
-		return fmt.Errorf("%s: %w", what, ErrNotFound)
-	}
-	return nil
-}
-
-func notFound(what string, err error) error {
-	if errors.Is(err, sql.ErrNoRows) {
-		err = ErrNotFound
-	}
-	return fmt.Errorf("%s: %w", what, err)
-}
-
 func millis(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+// moment is a time that may be absent.
+func moment(ms sql.NullInt64) time.Time {
+	if !ms.Valid {
+		return time.Time{}
+	}
+	return millis(ms.Int64)
+}

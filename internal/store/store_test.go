@@ -63,7 +63,7 @@ func TestOpen(t *testing.T) {
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					s, err := store.Open(t.Context(), path, slog.New(slog.DiscardHandler))
+					s, err := store.Open(t.Context(), store.Config{Name: path, Log: slog.New(slog.DiscardHandler)})
 					if err != nil {
 						t.Error(err)
 						return
@@ -98,7 +98,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"a newer schema", newer, []string{"open database", newer, "the schema has version 9999", "written by a newer authgw"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := store.Open(t.Context(), tt.path, slog.New(slog.DiscardHandler))
+			s, err := store.Open(t.Context(), store.Config{Name: tt.path, Log: slog.New(slog.DiscardHandler)})
 			if err == nil {
 				s.Close()
 				t.Fatal("Open worked")
@@ -238,7 +238,7 @@ func TestFailureIsNotAbsence(t *testing.T) {
 	calls := map[string]func() error{
 		"AccountByNationalID": func() error { _, err := s.AccountByNationalID(ctx, "RPPS", "1"); return err },
 		"OpenAccount":         func() error { _, err := s.OpenAccount(ctx, jeanne(), noon); return err },
-		"DisableAccount":      func() error { return s.DisableAccount(ctx, "u-jeanne", noon) },
+		"DisableAccount":      func() error { _, err := s.DisableAccount(ctx, "u-jeanne", noon); return err },
 		"CreateSession":       func() error { return s.CreateSession(ctx, store.Session{}, "auth.test", h, h) },
 		"SessionByToken":      func() error { _, err := s.SessionByToken(ctx, "auth.test", h); return err },
 		"SessionByWatch":      func() error { _, err := s.SessionByWatch(ctx, h); return err },

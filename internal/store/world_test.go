@@ -19,7 +19,7 @@ var noon = time.Date(2026, 3, 2, 12, 0, 0, 123e6, time.UTC)
 
 func open(t testing.TB, path string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), path, slog.New(slog.DiscardHandler))
+	s, err := store.Open(t.Context(), store.Config{Name: path, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

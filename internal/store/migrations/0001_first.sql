@@ -1,34 +1,53 @@
--- Times are Unix milliseconds, UTC. Hashes are SHA-256 of tokens (package token); no token is stored.
+-- One schema for both engines. Times are Unix milliseconds, UTC. Hashes are SHA-256 of tokens (package token); no token is stored.
+-- BLOB is written as the engine calls it: see engine.go.
 
 -- +goose Up
 CREATE TABLE accounts (
-    subject     TEXT PRIMARY KEY,           -- ours, opaque, stable
-    id_type     TEXT NOT NULL,              -- RPPS, ADELI …
-    national_id TEXT NOT NULL,
-    given_name  TEXT NOT NULL,
-    family_name TEXT NOT NULL,
-    title       TEXT NOT NULL,              -- the card's free label
-    profession  TEXT NOT NULL,              -- code of table G15, or empty
-    mailbox     TEXT NOT NULL DEFAULT '',
-    state       TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled')),
-    created_at  BIGINT NOT NULL,
-    updated_at  BIGINT NOT NULL,
+    subject       TEXT PRIMARY KEY,           -- ours, opaque, stable
+    id_type       TEXT NOT NULL,              -- RPPS, ADELI, or of a structure
+    national_id   TEXT NOT NULL,
+    given_name    TEXT NOT NULL,
+    family_name   TEXT NOT NULL,
+    title         TEXT NOT NULL,              -- the card's free label
+    profession    TEXT NOT NULL,              -- code of table G15, or empty
+    address       TEXT NOT NULL DEFAULT '',   -- ordinary e-mail, for codes and notices: empty until it was proved
+    registered_at BIGINT,                     -- when the person had seen what is recorded; absent: not yet
+    state         TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled')),
+    created_at    BIGINT NOT NULL,
+    updated_at    BIGINT NOT NULL,
     UNIQUE (id_type, national_id)
 );
 
+CREATE TABLE account_structures (
+    subject      TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
+    structure_id TEXT NOT NULL,               -- with the digit of its type in front
+    name         TEXT NOT NULL,
+    PRIMARY KEY (subject, structure_id)
+);
+
+CREATE TABLE account_mailboxes (
+    subject  TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
+    address  TEXT NOT NULL,
+    kind     TEXT NOT NULL CHECK (kind IN ('nominative', 'organisational')),
+    position BIGINT NOT NULL,                 -- the first is the one that services are told
+    PRIMARY KEY (subject, address)
+);
+
 CREATE TABLE sessions (
-    id          TEXT PRIMARY KEY,           -- names the session in audit and assertions; opens nothing
+    id          TEXT PRIMARY KEY,             -- names the session in audit and assertions; opens nothing
     subject     TEXT NOT NULL REFERENCES accounts (subject),
     method      TEXT NOT NULL,
     acr         TEXT NOT NULL,
-    amr         TEXT NOT NULL,              -- words, separated by a space
+    amr         TEXT NOT NULL,                -- words, separated by a space
     auth_at     BIGINT NOT NULL,
-    fingerprint TEXT NOT NULL,              -- of the certificate, or empty
+    fingerprint TEXT NOT NULL,                -- of the certificate, or empty
     card_type   TEXT NOT NULL,
-    watch_hash  BLOB,                       -- token of the agent that reports the card's removal
+    source      TEXT NOT NULL DEFAULT '',     -- network address of the login
+    browser     TEXT NOT NULL DEFAULT '',     -- short name of the browser, for the person to recognise
+    watch_hash  BLOB,                         -- token of the agent that reports the card's removal
     created_at  BIGINT NOT NULL,
     seen_at     BIGINT NOT NULL,
-    expires_at  BIGINT NOT NULL,            -- absolute
+    expires_at  BIGINT NOT NULL,              -- absolute
     ended_at    BIGINT,
     end_reason  TEXT NOT NULL DEFAULT ''
 );
@@ -52,6 +71,7 @@ CREATE TABLE entries (
     state_hash BLOB NOT NULL,
     expires_at BIGINT NOT NULL
 );
+CREATE INDEX entries_session ON entries (session_id);
 
 -- A login in progress. It is born waiting, an agent fetches it, a proof settles it once, its code is used once.
 CREATE TABLE logins (
@@ -64,16 +84,60 @@ CREATE TABLE logins (
     settled_at   BIGINT,
     code_hash    BLOB UNIQUE,
     watch_hash   BLOB,
-    outcome      TEXT NOT NULL DEFAULT '',  -- JSON, of the method that settled it
+    outcome      TEXT NOT NULL DEFAULT '',    -- JSON, of the method that settled it
     used_at      BIGINT
 );
 CREATE INDEX logins_browser ON logins (browser_hash);
 CREATE UNIQUE INDEX logins_watch ON logins (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX logins_expiry ON logins (expires_at);
 
+-- A code that was sent to an address, to prove it. One for each account: a new one takes the place of the old.
+CREATE TABLE address_codes (
+    subject    TEXT PRIMARY KEY REFERENCES accounts (subject) ON DELETE CASCADE,
+    address    TEXT NOT NULL,
+    code_hash  BLOB NOT NULL,                 -- keyed: a code has few values
+    session_id TEXT NOT NULL,                 -- that asked for it, and alone may use it
+    tries      BIGINT NOT NULL,               -- left
+    sent_at    BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL
+);
+
+-- What other gateways must hear of: a session that was ended, an account that was changed. Read back by time.
+CREATE TABLE changes (
+    id   TEXT PRIMARY KEY,
+    at   BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    ref  TEXT NOT NULL
+);
+CREATE INDEX changes_time ON changes (at);
+
+-- The audit trail. Each record holds the hash of the one before: see package audit.
+CREATE TABLE audit_events (
+    seq     BIGINT PRIMARY KEY,
+    at      BIGINT NOT NULL,
+    kind    TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    body    TEXT NOT NULL,                    -- JSON, exactly as it was hashed
+    hash    TEXT NOT NULL                     -- hexadecimal
+);
+CREATE INDEX audit_events_subject ON audit_events (subject, seq);
+CREATE INDEX audit_events_time ON audit_events (at);
+
+-- Which keys of the key file this database was used with: a wrong file is noticed at the start.
+CREATE TABLE seal_keys (
+    id     TEXT PRIMARY KEY,
+    proof  BLOB NOT NULL
+);
+
 -- +goose Down
+DROP TABLE seal_keys;
+DROP TABLE audit_events;
+DROP TABLE changes;
+DROP TABLE address_codes;
 DROP TABLE logins;
 DROP TABLE entries;
 DROP TABLE session_tokens;
 DROP TABLE sessions;
+DROP TABLE account_mailboxes;
+DROP TABLE account_structures;
 DROP TABLE accounts;

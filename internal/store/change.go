@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ChangeKind is what other gateways must hear of.
+type ChangeKind string
+
+// The kinds of changes.
+const (
+	SessionEnded   ChangeKind = "session_ended"   // Ref is the id of the session
+	AccountChanged ChangeKind = "account_changed" // Ref is the subject
+)
+
+// Change is one of them.
+type Change struct {
+	Kind ChangeKind
+	Ref  string
+}
+
+// channel is the name by which PostgreSQL tells that there is a change.
+const channel = "authgw"
+
+// announce writes a change beside what it tells of.
+func (c conn) announce(ctx context.Context, k ChangeKind, ref string, now time.Time) error {
+	_, err := c.exec(ctx, "INSERT INTO changes (id, at, kind, ref) VALUES (?1, ?2, ?3, ?4)",
+		strings.ToLower(rand.Text()), now.UnixMilli(), string(k), ref)
+	if err == nil && c.engine.dollar {
+		_, err = c.exec(ctx, "SELECT pg_notify(?1, '')", channel) // is told with the commit
+	}
+	return err
+}
+
+// changesOverlap is how far back a look goes behind the one before. A change is seen with its commit, which may be later than its time.
+const changesOverlap = 15 * time.Second
+
+// Changes returns the changes since a look at the given time, some of which that look may have returned too.
+func (s *Store) Changes(ctx context.Context, since time.Time) ([]Change, error) {
+	rows, err := s.db.query(ctx, "SELECT kind, ref FROM changes WHERE at >= ?1 ORDER BY at", since.Add(-changesOverlap).UnixMilli())
+	if err != nil {
+		return nil, failed("read changes", err)
+	}
+	defer rows.Close()
+	var all []Change
+	for rows.Next() {
+		var c Change
+		if err := rows.Scan(&c.Kind, &c.Ref); err != nil {
+			return nil, failed("read changes", err)
+		}
+		all = append(all, c)
+	}
+	return all, failed("read changes", rows.Err())
+}
+
+// Listen waits until the database says that there are changes, and returns; or ctx's error. It holds a connection of its own. Without
+// anybody to tell (SQLite) it waits for ctx alone. An error means that the connection is gone: what was told meanwhile is not repeated,
+// so the caller looks.
+func (s *Store) Listen(ctx context.Context, told func()) error {
+	if s.listen == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	c, err := pgx.ConnectConfig(ctx, s.listen)
+	if err != nil {
+		return failed("listen for changes", err)
+	}
+	defer c.Close(context.WithoutCancel(ctx))
+	if _, err := c.Exec(ctx, "LISTEN "+channel); err != nil {
+		return failed("listen for changes", err)
+	}
+	for {
+		if _, err := c.WaitForNotification(ctx); err != nil {
+			return failed("listen for changes", err)
+		}
+		told()
+	}
+}

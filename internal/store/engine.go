@@ -1,0 +1,291 @@
+package store
+
+import (
+	"archive/zip"
+	"bytes"
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3/database"
+	_ "modernc.org/sqlite" // the driver, in Go, so that the gateway needs no C
+)
+
+// engine is what differs between the two databases. Statements are written for SQLite, with numbered parameters (?1) everywhere.
+type engine struct {
+	dialect database.Dialect
+	dollar  bool   // parameters are $1 instead of ?1
+	blob    string // the type of bytes
+}
+
+// The engines. They are never written to.
+var (
+	sqlite   = engine{dialect: database.DialectSQLite3, blob: "BLOB"}
+	postgres = engine{dialect: database.DialectPostgres, dollar: true, blob: "BYTEA"}
+)
+
+// statement writes a statement as the engine reads it. No statement of this package has a question mark that is no parameter.
+func (e engine) statement(q string) string {
+	if e.dollar {
+		return strings.ReplaceAll(q, "?", "$")
+	}
+	return q
+}
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// files returns the migrations in the engine's words: a file system in memory.
+func (e engine) files() (fs.FS, error) {
+	names, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return nil, err
+	}
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for _, name := range names {
+		text, err := migrations.ReadFile(name)
+		if err != nil {
+			return nil, err
+		}
+		f, err := z.Create(path.Base(name))
+		if err != nil {
+			return nil, err
+		}
+		if _, err := f.Write(bytes.ReplaceAll(text, []byte("BLOB"), []byte(e.blob))); err != nil {
+			return nil, err
+		}
+	}
+	if err := z.Close(); err != nil {
+		return nil, err
+	}
+	return zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+}
+
+// Memory, as the path of Open, is a SQLite database that lives with the process and leaves nothing behind.
+const Memory = ":memory:"
+
+// sqliteConnections: readers beside one writer.
+const sqliteConnections = 4
+
+// Durability of a SQLite commit, as PRAGMA synchronous calls it. Both keep the file whole.
+const (
+	durable = "FULL"   // it survives a power cut: a session that was ended must not come back
+	soon    = "NORMAL" // it may not: good enough for a login in progress, which begins anew, and a third of the cost
+)
+
+func openSQLite(path, durability string) (*sql.DB, error) {
+	if path != Memory {
+		if err := create(path); err != nil {
+			return nil, err
+		}
+	}
+	db, err := sql.Open("sqlite", sqliteDSN(path, durability))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(sqliteConnections)
+	if path == Memory {
+		db.SetMaxOpenConns(1) // each connection would be a database of its own
+		db.SetConnMaxLifetime(0)
+	}
+	return db, nil
+}
+
+// create makes the file before the driver does, which would leave it readable by others.
+func create(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+func sqliteDSN(path, durability string) string {
+	q := url.Values{}
+	// A checkpoint writes each page once, however often it has
+	// changed, so it costs less in all when it comes after 16 MB of log than after SQLite's 4.
+	for _, p := range []string{"journal_mode(WAL)", "synchronous(" + durability + ")", "foreign_keys(1)", "busy_timeout(5000)", "wal_autocheckpoint(4000)"} {
+		q.Add("_pragma", p)
+	}
+	q.Set("_txlock", "immediate") // a transaction that will write waits at its start, not in its middle
+	if path == Memory {
+		return path + "?" + q.Encode()
+	}
+	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
+}
+
+// IsPostgres says whether the name of a database is the URL of a PostgreSQL one, rather than the path of a SQLite file.
+func IsPostgres(name string) bool {
+	return strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://")
+}
+
+// postgresConnections bounds what one gateway takes of the server's, which has 100 for all by default.
+const postgresConnections = 16
+
+// openPostgres opens the database of a URL without a password; the password comes apart, so that the URL can be shown.
+func openPostgres(name, password string) (*sql.DB, *pgx.ConnConfig, error) {
+	config, err := pgx.ParseConfig(name)
+	if err != nil {
+		return nil, nil, errors.New("not the URL of a PostgreSQL database") // the driver's text may quote it
+	}
+	if password != "" {
+		config.Password = password
+	}
+	config.RuntimeParams["application_name"] = "authgw"
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(postgresConnections)
+	db.SetMaxIdleConns(postgresConnections)
+	return db, config, nil
+}
+
+// statements are the prepared statements of a database: as many as this package has, since none is composed of data. SQLite would
+// otherwise compile each anew, every time. It is safe for concurrent use.
+type statements struct {
+	sql *sql.DB
+	mu  sync.RWMutex
+	all map[string]*sql.Stmt
+}
+
+func newStatements(db *sql.DB) *statements {
+	return &statements{sql: db, all: map[string]*sql.Stmt{}}
+}
+
+// get returns a statement that was prepared before, or nil.
+func (s *statements) get(q string) *sql.Stmt {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.all[q]
+}
+
+// prepare prepares a statement for whoever asks next. That it fails is for that one to find out.
+func (s *statements) prepare(ctx context.Context, q string) *sql.Stmt {
+	stmt, err := s.sql.PrepareContext(ctx, q)
+	if err != nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other := s.all[q]; other != nil {
+		stmt.Close()
+		return other
+	}
+	s.all[q] = stmt
+	return stmt
+}
+
+// conn is where a statement runs: the database, or a transaction. A conn of a transaction is used by one goroutine.
+type conn struct {
+	engine   engine
+	prepared *statements
+	tx       *sql.Tx   // nil outside one
+	missing  *[]string // statements of a transaction that were not prepared: its connection may be the only one, so they are afterwards
+}
+
+// stmt returns a statement ready to run, or nil when it is to be run as it is.
+func (c conn) stmt(ctx context.Context, q string) *sql.Stmt {
+	stmt := c.prepared.get(q)
+	switch {
+	case c.tx == nil && stmt == nil:
+		return c.prepared.prepare(ctx, q)
+	case c.tx == nil:
+		return stmt
+	case stmt == nil:
+		*c.missing = append(*c.missing, q)
+		return nil
+	}
+	return c.tx.StmtContext(ctx, stmt)
+}
+
+func (c conn) exec(ctx context.Context, q string, args ...any) (sql.Result, error) {
+	q = c.engine.statement(q)
+	if stmt := c.stmt(ctx, q); stmt != nil {
+		return stmt.ExecContext(ctx, args...)
+	}
+	if c.tx != nil {
+		return c.tx.ExecContext(ctx, q, args...)
+	}
+	return c.prepared.sql.ExecContext(ctx, q, args...)
+}
+
+func (c conn) query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
+	q = c.engine.statement(q)
+	if stmt := c.stmt(ctx, q); stmt != nil {
+		return stmt.QueryContext(ctx, args...)
+	}
+	if c.tx != nil {
+		return c.tx.QueryContext(ctx, q, args...)
+	}
+	return c.prepared.sql.QueryContext(ctx, q, args...)
+}
+
+func (c conn) row(ctx context.Context, q string, args ...any) *sql.Row {
+	q = c.engine.statement(q)
+	if stmt := c.stmt(ctx, q); stmt != nil {
+		return stmt.QueryRowContext(ctx, args...)
+	}
+	if c.tx != nil {
+		return c.tx.QueryRowContext(ctx, q, args...)
+	}
+	return c.prepared.sql.QueryRowContext(ctx, q, args...)
+}
+
+// changed runs a statement and returns how many rows it changed.
+func (c conn) changed(ctx context.Context, q string, args ...any) (int64, error) {
+	r, err := c.exec(ctx, q, args...)
+	if err != nil {
+		return 0, err
+	}
+	return r.RowsAffected()
+}
+
+// once runs a statement that must change exactly one row, and returns ErrNotFound when it changed none.
+func (c conn) once(ctx context.Context, q string, args ...any) error {
+	n, err := c.changed(ctx, q, args...)
+	if err == nil && n != 1 {
+		err = ErrNotFound
+	}
+	return err
+}
+
+// atomically runs do in a transaction, which is undone when do fails.
+func (s *Store) atomically(ctx context.Context, do func(conn) error) error {
+	tx, err := s.sql.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	var missing []string
+	if err := do(conn{s.db.engine, s.db.prepared, tx, &missing}); err != nil {
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	for _, q := range missing {
+		s.db.prepared.prepare(ctx, q)
+	}
+	return nil
+}
+
+// failed names what failed. A row that is not there is ErrNotFound.
+func failed(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ErrNotFound
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
