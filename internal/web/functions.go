@@ -24,6 +24,7 @@ func functions(c catalogue, a *assets, zone *time.Location) template.FuncMap {
 		"digits":    pinDigits,
 		"initials":  initials,
 		"initial":   initial,
+		"afterAt":   afterAt,
 		"code":      c.code,
 		"level":     c.level,
 		"reason":    c.reason,
@@ -110,3 +111,6 @@ func codeSize(digits int) int {
 	}
 	return digits
 }
+
+// afterAt cuts an address where a narrow screen may break it best.
+func afterAt(s string) []string { return strings.SplitAfter(s, "@") }

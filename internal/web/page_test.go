@@ -27,7 +27,7 @@ type element struct {
 func parse(t *testing.T, page string) []element {
 	t.Helper()
 	d := xml.NewDecoder(strings.NewReader(page))
-	d.Strict, d.AutoClose, d.Entity = false, xml.HTMLAutoClose, xml.HTMLEntity
+	d.Strict, d.AutoClose, d.Entity = false, append([]string{"wbr"}, xml.HTMLAutoClose...), xml.HTMLEntity
 	var all []element
 	var open []int // of all, the outermost first
 	for {
