@@ -25,16 +25,16 @@ const (
 
 // Config is what a Server is made of. Every field is needed.
 type Config struct {
-	Host           string // of the auth host, without port
-	Origin         string // of the auth host, as browsers see it
-	Services       []Service
-	Idle, Absolute time.Duration
-	Store          *store.Store
-	Audit          *audit.Log
-	Pages          *web.Pages // of the auth host
-	ServicePages   *web.Pages // of the gateway's own pages on service hosts, with their assets at ServiceAssets
-	Log            *slog.Logger
-	Now            func() time.Time
+	Host         string // of the auth host, without port
+	Origin       string // of the auth host, as browsers see it
+	Services     []Service
+	Sessions     *Sessions
+	Store        *store.Store
+	Audit        *audit.Log
+	Pages        *web.Pages // of the auth host
+	ServicePages *web.Pages // of the gateway's own pages on service hosts, with their assets at ServiceAssets
+	Log          *slog.Logger
+	Now          func() time.Time
 }
 
 // Service is a place that a person may go to once signed in.
@@ -50,7 +50,6 @@ type Service struct {
 // Server is the auth host, and what the methods and the service hosts share.
 type Server struct {
 	Config
-	Sessions *Sessions
 	services map[string]Service
 	methods  []string
 	browser  string // action of the login without the agent; empty: not offered
@@ -65,7 +64,7 @@ func New(c Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{
-		Config: c, Sessions: newSessions(c.Store, c.Idle, c.Absolute, c.Now),
+		Config:   c,
 		services: map[string]Service{}, cookies: newCookieStore(), signer: sign,
 	}
 	for _, v := range c.Services {

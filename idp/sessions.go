@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"promess/authgw/internal/store"
@@ -23,10 +24,16 @@ const touchEvery = 30 * time.Second
 var ErrNoSession = errors.New("no session")
 
 // Sessions opens, finds and ends sessions.
+//
+// A session that was found is kept in memory, so that the requests of an open session cost the database nothing. That is believed only
+// while Run hears of what other gateways change: for Grace after it last has, and no longer.
 type Sessions struct {
 	store          *store.Store
 	idle, absolute time.Duration
+	grace          time.Duration
 	now            func() time.Time
+	cache          *cache
+	heard          atomic.Int64 // when Run last knew everything, Unix milliseconds; zero: never
 
 	mu   sync.Mutex
 	live map[string]map[*hold]struct{} // by session id: requests that end with the session
@@ -42,8 +49,20 @@ type hold struct{ cancel context.CancelCauseFunc }
 // errSessionOver is the cause of a held context's end.
 var errSessionOver = errors.New("the session is over")
 
-func newSessions(st *store.Store, idle, absolute time.Duration, now func() time.Time) *Sessions {
-	return &Sessions{store: st, idle: idle, absolute: absolute, now: now, live: map[string]map[*hold]struct{}{}, over: map[string]time.Time{}}
+// SessionsConfig is what Sessions are made of.
+type SessionsConfig struct {
+	Store          *store.Store
+	Idle, Absolute time.Duration
+	Grace          time.Duration // for which open sessions go on when the database does not answer; see Sessions
+	Now            func() time.Time
+}
+
+// NewSessions returns sessions that live as long as the process, whatever happens to the Server around them.
+func NewSessions(c SessionsConfig) *Sessions {
+	return &Sessions{
+		store: c.Store, idle: c.Idle, absolute: c.Absolute, grace: c.Grace, now: c.Now, cache: newCache(),
+		live: map[string]map[*hold]struct{}{}, over: map[string]time.Time{},
+	}
 }
 
 // open opens a session of an account on host and returns it with its token.
@@ -75,11 +94,49 @@ func (s *Sessions) Find(r *http.Request, host string) (store.Session, error) {
 	if !ok {
 		return store.Session{}, ErrNoSession
 	}
-	v, err := s.store.SessionByToken(r.Context(), host, hash)
+	at := place{hash, host}
+	if v, ok := s.remembered(at); ok {
+		return v, nil
+	}
+	return s.read(r.Context(), at)
+}
+
+// remembered returns a session from memory. What memory does not know, and what it holds for over, is to be read: another gateway may
+// have seen the person since.
+func (s *Sessions) remembered(at place) (store.Session, bool) {
+	e := s.cache.get(at)
+	if e == nil {
+		return store.Session{}, false
+	}
+	now := s.now()
+	if now.UnixMilli()-s.heard.Load() > s.grace.Milliseconds() {
+		return store.Session{}, false // it may have been ended elsewhere
+	}
+	v := e.session
+	v.SeenAt = time.UnixMilli(e.seen.Load())
+	if s.expired(v, now) {
+		s.cache.drop(at)
+		return store.Session{}, false
+	}
+	e.seen.Store(now.UnixMilli())
+	v.SeenAt = now
+	return v, true
+}
+
+// read returns a session from the database.
+func (s *Sessions) read(ctx context.Context, at place) (store.Session, error) {
+	generation := s.cache.now()
+	v, err := s.store.SessionByToken(ctx, at.host, at.token)
 	if err != nil {
 		return store.Session{}, noSession(err)
 	}
-	return s.check(r.Context(), v, true)
+	if v, err = s.check(ctx, v, true); err != nil {
+		return store.Session{}, err
+	}
+	if s.heard.Load() != 0 {
+		s.cache.put(at, v, generation)
+	}
+	return v, nil
 }
 
 // ByWatch returns the open session whose card the holder of a watch token watches. Watching is not being active.
@@ -105,10 +162,10 @@ func noSession(err error) error {
 // check applies the limits of time, and notes that the session was seen.
 func (s *Sessions) check(ctx context.Context, v store.Session, seen bool) (store.Session, error) {
 	now := s.now()
-	if !now.Before(v.ExpiresAt) || !now.Before(v.SeenAt.Add(s.idle)) {
+	if s.expired(v, now) {
 		return store.Session{}, ErrNoSession
 	}
-	if seen && now.Sub(v.SeenAt) >= min(touchEvery, s.idle/4) {
+	if seen && now.Sub(v.SeenAt) >= s.touch() {
 		if err := s.store.TouchSession(ctx, v.ID, now); err != nil {
 			return store.Session{}, err
 		}
@@ -117,12 +174,26 @@ func (s *Sessions) check(ctx context.Context, v store.Session, seen bool) (store
 	return v, nil
 }
 
+func (s *Sessions) expired(v store.Session, now time.Time) bool {
+	return !now.Before(v.ExpiresAt) || !now.Before(v.SeenAt.Add(s.idle))
+}
+
+// touch is how far "last seen" in the database may be behind.
+func (s *Sessions) touch() time.Duration { return min(touchEvery, s.idle/4) }
+
 // end ends a session and everything that holds on to it. It says whether the session was open until now.
 func (s *Sessions) end(ctx context.Context, id, reason string) (bool, error) {
 	err := s.store.EndSession(ctx, id, reason, s.now())
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return false, fmt.Errorf("end session: %w", err)
 	}
+	s.release(id)
+	return err == nil, nil
+}
+
+// release lets go of a session that is over, whoever ended it.
+func (s *Sessions) release(id string) {
+	s.cache.forget(id)
 	now := s.now()
 	s.mu.Lock()
 	holds := s.live[id]
@@ -133,7 +204,6 @@ func (s *Sessions) end(ctx context.Context, id, reason string) (bool, error) {
 	for h := range holds {
 		h.cancel(errSessionOver)
 	}
-	return err == nil, nil
 }
 
 // Hold returns a context that ends with ctx, with the session, or at the session's absolute end. The caller calls release when

@@ -151,7 +151,7 @@ func newWorld(t *testing.T) *world {
 			{Name: "mail", Host: "mail.example.test", Origin: mail, Title: "Messagerie", Home: "/inbox"},
 			{Name: "agenda", Host: "agenda.example.test", Origin: agenda, Title: "Agenda", Home: "/"},
 		},
-		Idle: 30 * time.Minute, Absolute: 4 * time.Hour, Store: w.store, Audit: audit.New(&w.audit, w.now),
+		Sessions: idp.NewSessions(idp.SessionsConfig{Store: w.store, Idle: 30 * time.Minute, Absolute: 4 * time.Hour, Now: w.now}), Store: w.store, Audit: audit.New(&w.audit, w.now),
 		Pages: pages, ServicePages: servicePages, Log: log, Now: w.now,
 	})
 	if err != nil {

@@ -124,7 +124,7 @@ func newWorld(t testing.TB) *world {
 		return idp.New(idp.Config{
 			Host: "auth.example.test", Origin: auth,
 			Services: []idp.Service{{Name: "mail", Host: "mail.example.test", Origin: mail, Title: "Messagerie", Home: "/"}},
-			Idle:     30 * time.Minute, Absolute: 4 * time.Hour, Store: w.store, Audit: audit.New(&w.audit, w.now),
+			Sessions: idp.NewSessions(idp.SessionsConfig{Store: w.store, Idle: 30 * time.Minute, Absolute: 4 * time.Hour, Now: w.now}), Store: w.store, Audit: audit.New(&w.audit, w.now),
 			Pages:        newPages(t, web.Site{Name: "ProMess", Log: log}),
 			ServicePages: newPages(t, web.Site{Name: "ProMess", Origin: auth, AssetsPath: idp.ServiceAssets, Log: log}),
 			Log:          log, Now: w.now,

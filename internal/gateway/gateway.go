@@ -27,6 +27,9 @@ const (
 	// Grace is how long requests may finish when the gateway stops.
 	Grace = 10 * time.Second
 
+	// databaseGrace is how long open sessions go on when the database does not answer.
+	databaseGrace = time.Minute
+
 	sweepPeriod = 10 * time.Minute
 	sweepAfter  = 24 * time.Hour // what is over is kept for a day, for whoever asks what happened
 )
@@ -42,13 +45,14 @@ type Config struct {
 
 // Gateway is a gateway that can run.
 type Gateway struct {
-	store  *store.Store
-	audit  *audit.Log
-	judge  *judge
-	card   *card.Method
-	server *vhost.Server
-	log    *slog.Logger
-	now    func() time.Time
+	store    *store.Store
+	sessions *idp.Sessions
+	audit    *audit.Log
+	judge    *judge
+	card     *card.Method
+	server   *vhost.Server
+	log      *slog.Logger
+	now      func() time.Time
 }
 
 // New opens the database and puts the parts together. Run or Close must follow.
@@ -61,6 +65,9 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		return nil, err
 	}
 	g := &Gateway{store: st, audit: audit.New(c.Audit, c.Now), log: c.Log, now: c.Now}
+	g.sessions = idp.NewSessions(idp.SessionsConfig{
+		Store: st, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute, Grace: databaseGrace, Now: c.Now,
+	})
 	if err := g.assemble(c); err != nil {
 		st.Close()
 		return nil, err
@@ -138,7 +145,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 		return nil, fmt.Errorf("pages of services: %w", err)
 	}
 	return idp.New(idp.Config{
-		Host: c.Gateway.Hosts.Auth, Origin: origin, Services: services, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute,
+		Host: c.Gateway.Hosts.Auth, Origin: origin, Services: services, Sessions: g.sessions,
 		Store: g.store, Audit: g.audit, Pages: pages, ServicePages: servicePages, Log: c.Log, Now: c.Now,
 	})
 }
@@ -189,6 +196,7 @@ func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
 	}
 	group.Go(func() error { g.judge.keep(ctx); return nil })
 	group.Go(func() error { g.sweep(ctx); return nil })
+	group.Go(func() error { g.sessions.Run(ctx, g.log); return nil })
 	stop := context.AfterFunc(ctx, g.card.Stop) // agents hold requests open for longer than the grace
 	defer stop()
 	return group.Wait()

@@ -20,6 +20,7 @@ const (
 
 // Change is one of them.
 type Change struct {
+	ID   string // tells it from others
 	Kind ChangeKind
 	Ref  string
 }
@@ -42,7 +43,7 @@ const changesOverlap = 15 * time.Second
 
 // Changes returns the changes since a look at the given time, some of which that look may have returned too.
 func (s *Store) Changes(ctx context.Context, since time.Time) ([]Change, error) {
-	rows, err := s.db.query(ctx, "SELECT kind, ref FROM changes WHERE at >= ?1 ORDER BY at", since.Add(-changesOverlap).UnixMilli())
+	rows, err := s.db.query(ctx, "SELECT id, kind, ref FROM changes WHERE at >= ?1 ORDER BY at", since.Add(-changesOverlap).UnixMilli())
 	if err != nil {
 		return nil, failed("read changes", err)
 	}
@@ -50,7 +51,7 @@ func (s *Store) Changes(ctx context.Context, since time.Time) ([]Change, error) 
 	var all []Change
 	for rows.Next() {
 		var c Change
-		if err := rows.Scan(&c.Kind, &c.Ref); err != nil {
+		if err := rows.Scan(&c.ID, &c.Kind, &c.Ref); err != nil {
 			return nil, failed("read changes", err)
 		}
 		all = append(all, c)

@@ -260,21 +260,24 @@ func (c conn) once(ctx context.Context, q string, args ...any) error {
 }
 
 // atomically runs do in a transaction, which is undone when do fails.
-func (s *Store) atomically(ctx context.Context, do func(conn) error) error {
-	tx, err := s.sql.BeginTx(ctx, nil)
+func (s *Store) atomically(ctx context.Context, do func(conn) error) error { return s.db.atomically(ctx, do) }
+
+// atomically is Store.atomically where c is.
+func (c conn) atomically(ctx context.Context, do func(conn) error) error {
+	tx, err := c.prepared.sql.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	var missing []string
-	if err := do(conn{s.db.engine, s.db.prepared, tx, &missing}); err != nil {
+	if err := do(conn{c.engine, c.prepared, tx, &missing}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {
 		return err
 	}
 	for _, q := range missing {
-		s.db.prepared.prepare(ctx, q)
+		c.prepared.prepare(ctx, q)
 	}
 	return nil
 }

@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -116,6 +118,19 @@ func (s *Store) SessionsOf(ctx context.Context, subject string, idle time.Durati
 func (s *Store) TouchSession(ctx context.Context, id string, seen time.Time) error {
 	_, err := s.passing.exec(ctx, "UPDATE sessions SET seen_at = ?1 WHERE id = ?2 AND seen_at < ?1 AND ended_at IS NULL", seen.UnixMilli(), id)
 	return failed("touch session", err)
+}
+
+// TouchSessions is TouchSession for many, by their ids, at once.
+func (s *Store) TouchSessions(ctx context.Context, seen map[string]time.Time) error {
+	return failed("touch sessions", s.passing.atomically(ctx, func(c conn) error {
+		for _, id := range slices.Sorted(maps.Keys(seen)) { // in one order, so that two gateways do not wait for each other
+			_, err := c.exec(ctx, "UPDATE sessions SET seen_at = ?1 WHERE id = ?2 AND seen_at < ?1 AND ended_at IS NULL", seen[id].UnixMilli(), id)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
 }
 
 // EndSession ends a session, for a reason that the audit knows, and announces it. ErrNotFound: it was over already.
