@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -9,9 +10,9 @@ import (
 	"promess/authgw/internal/token"
 )
 
-// maxCached bounds the sessions in memory, by the tokens that they were found by. When it is reached, some are dropped: they are read
-// again when they are asked for.
-const maxCached = 200_000
+// maxCached bounds the places that sessions are found in, about two for each. When it is reached, some are dropped: they are read again
+// when they are asked for.
+const maxCached = 250_000
 
 // place is where a session was found: one token on one host.
 type place struct {
@@ -19,9 +20,10 @@ type place struct {
 	host  string
 }
 
-// entry is a session in memory. Its session is not changed; what moves is seen.
+// entry is a session in memory, however many places it was found in. Its session is not changed; what moves is seen.
 type entry struct {
 	session store.Session
+	places  []place      // guarded by cache.mu
 	seen    atomic.Int64 // last request, Unix milliseconds
 	written atomic.Int64 // what the database was told
 }
@@ -32,12 +34,12 @@ type cache struct {
 	mu         sync.RWMutex
 	generation uint64 // counts what has made entries wrong, so that an entry read before is not put in after
 	entries    map[place]*entry
-	bySession  map[string]map[place]struct{}
-	byAccount  map[string]map[string]struct{} // subject to session ids
+	bySession  map[string]*entry   // by id
+	byAccount  map[string][]*entry // by subject
 }
 
 func newCache() *cache {
-	return &cache{entries: map[place]*entry{}, bySession: map[string]map[place]struct{}{}, byAccount: map[string]map[string]struct{}{}}
+	return &cache{entries: map[place]*entry{}, bySession: map[string]*entry{}, byAccount: map[string][]*entry{}}
 }
 
 func (c *cache) get(p place) *entry {
@@ -55,9 +57,6 @@ func (c *cache) now() uint64 {
 
 // put keeps a session that was read since generation; or not, when something has changed meanwhile.
 func (c *cache) put(p place, v store.Session, generation uint64) {
-	e := &entry{session: v}
-	e.seen.Store(v.SeenAt.UnixMilli())
-	e.written.Store(v.SeenAt.UnixMilli())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if generation != c.generation {
@@ -66,43 +65,40 @@ func (c *cache) put(p place, v store.Session, generation uint64) {
 	if len(c.entries) >= maxCached {
 		c.makeRoom()
 	}
-	c.remove(p)
-	c.entries[p] = e
-	add(c.bySession, v.ID, p)
-	add(c.byAccount, v.Account.Subject, v.ID)
-}
-
-func add[K, V comparable](m map[K]map[V]struct{}, k K, v V) {
-	if m[k] == nil {
-		m[k] = map[V]struct{}{}
+	e := c.bySession[v.ID]
+	if e == nil {
+		e = &entry{session: v}
+		e.written.Store(v.SeenAt.UnixMilli())
+		c.bySession[v.ID] = e
+		c.byAccount[v.Account.Subject] = append(c.byAccount[v.Account.Subject], e)
 	}
-	m[k][v] = struct{}{}
+	e.seen.Store(max(e.seen.Load(), v.SeenAt.UnixMilli()))
+	if c.entries[p] != e {
+		c.entries[p] = e
+		e.places = append(e.places, p)
+	}
 }
 
 // makeRoom drops a sixteenth, whichever come first: a map has no order. c.mu is held.
 func (c *cache) makeRoom() {
-	n := len(c.entries) / 16
-	for p := range c.entries {
-		if n--; n < 0 {
+	least := len(c.entries) * 15 / 16
+	for _, e := range c.bySession {
+		if len(c.entries) <= least {
 			return
 		}
-		c.remove(p)
+		c.remove(e)
 	}
 }
 
-// remove drops one entry. c.mu is held.
-func (c *cache) remove(p place) {
-	e := c.entries[p]
-	if e == nil {
-		return
+// remove drops a session. c.mu is held.
+func (c *cache) remove(e *entry) {
+	for _, p := range e.places {
+		delete(c.entries, p)
 	}
-	delete(c.entries, p)
-	id, subject := e.session.ID, e.session.Account.Subject
-	if delete(c.bySession[id], p); len(c.bySession[id]) > 0 {
-		return
-	}
-	delete(c.bySession, id)
-	if delete(c.byAccount[subject], id); len(c.byAccount[subject]) == 0 {
+	delete(c.bySession, e.session.ID)
+	subject := e.session.Account.Subject
+	rest := slices.DeleteFunc(c.byAccount[subject], func(other *entry) bool { return other == e })
+	if c.byAccount[subject] = rest; len(rest) == 0 {
 		delete(c.byAccount, subject)
 	}
 }
@@ -111,20 +107,18 @@ func (c *cache) remove(p place) {
 func (c *cache) drop(p place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.remove(p)
+	if e := c.entries[p]; e != nil {
+		c.remove(e)
+	}
 }
 
-// forget drops a session, wherever it was found.
+// forget drops a session that is not any more what it was.
 func (c *cache) forget(session string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.generation++
-	c.forgetSession(session)
-}
-
-func (c *cache) forgetSession(session string) {
-	for p := range c.bySession[session] {
-		c.remove(p)
+	if e := c.bySession[session]; e != nil {
+		c.remove(e)
 	}
 }
 
@@ -133,25 +127,21 @@ func (c *cache) forgetAccount(subject string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.generation++
-	for id := range c.byAccount[subject] {
-		c.forgetSession(id)
+	for _, e := range slices.Clone(c.byAccount[subject]) {
+		c.remove(e)
 	}
 }
 
 // unwritten returns when the sessions were last seen whose last request is at least every after what the database knows, and notes that
-// it will be told. Of a session that was found in several places the latest counts.
+// it will be told.
 func (c *cache) unwritten(every time.Duration) map[string]time.Time {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	late := map[string]time.Time{}
-	for _, e := range c.entries {
-		seen := e.seen.Load()
-		if seen-e.written.Load() < every.Milliseconds() {
-			continue
-		}
-		e.written.Store(seen)
-		if at := time.UnixMilli(seen); at.After(late[e.session.ID]) {
-			late[e.session.ID] = at
+	for id, e := range c.bySession {
+		if seen := e.seen.Load(); seen-e.written.Load() >= every.Milliseconds() {
+			e.written.Store(seen)
+			late[id] = time.UnixMilli(seen)
 		}
 	}
 	return late
