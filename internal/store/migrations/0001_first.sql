@@ -32,6 +32,8 @@ CREATE TABLE account_mailboxes (
     position BIGINT NOT NULL,                 -- the first is the one that services are told
     PRIMARY KEY (subject, address)
 );
+-- A person's own mailbox is nobody else's. ASCII, which both engines lower alike.
+CREATE UNIQUE INDEX account_mailboxes_owner ON account_mailboxes (lower(address)) WHERE kind = 'nominative';
 
 CREATE TABLE sessions (
     id          TEXT PRIMARY KEY,             -- names the session in audit and assertions; opens nothing
