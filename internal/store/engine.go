@@ -260,7 +260,9 @@ func (c conn) once(ctx context.Context, q string, args ...any) error {
 }
 
 // atomically runs do in a transaction, which is undone when do fails.
-func (s *Store) atomically(ctx context.Context, do func(conn) error) error { return s.db.atomically(ctx, do) }
+func (s *Store) atomically(ctx context.Context, do func(conn) error) error {
+	return s.db.atomically(ctx, do)
+}
 
 // atomically is Store.atomically where c is.
 func (c conn) atomically(ctx context.Context, do func(conn) error) error {
