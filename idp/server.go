@@ -23,12 +23,13 @@ const (
 	bodyTimeout = 10 * time.Second
 )
 
-// Config is what a Server is made of. Every field is needed.
+// Config is what a Server is made of. Every field is needed but Keys.
 type Config struct {
 	Host         string // of the auth host, without port
 	Origin       string // of the auth host, as browsers see it
 	Services     []Service
 	Sessions     *Sessions
+	Keys         *Keys // nil: new ones
 	Store        *store.Store
 	Audit        *audit.Log
 	Pages        *web.Pages // of the auth host
@@ -59,13 +60,15 @@ type Server struct {
 
 // New returns the auth host. Methods are added before it serves.
 func New(c Config) (*Server, error) {
-	sign, err := newSigner(c.Origin, c.Now)
-	if err != nil {
-		return nil, err
+	if c.Keys == nil {
+		var err error
+		if c.Keys, err = NewKeys(c.Origin, c.Now); err != nil {
+			return nil, err
+		}
 	}
 	s := &Server{
 		Config:   c,
-		services: map[string]Service{}, cookies: newCookieStore(), signer: sign,
+		services: map[string]Service{}, cookies: c.Keys.cookies, signer: c.Keys.signer,
 	}
 	for _, v := range c.Services {
 		s.services[v.Name] = v

@@ -29,7 +29,7 @@ var ErrNoSession = errors.New("no session")
 // while Run hears of what other gateways change: for Grace after it last has, and no longer.
 type Sessions struct {
 	store          *store.Store
-	idle, absolute time.Duration
+	idle, absolute duration
 	grace          time.Duration
 	now            func() time.Time
 	cache          *cache
@@ -59,16 +59,18 @@ type SessionsConfig struct {
 
 // NewSessions returns sessions that live as long as the process, whatever happens to the Server around them.
 func NewSessions(c SessionsConfig) *Sessions {
-	return &Sessions{
-		store: c.Store, idle: c.Idle, absolute: c.Absolute, grace: c.Grace, now: c.Now, cache: newCache(),
+	s := &Sessions{
+		store: c.Store, grace: c.Grace, now: c.Now, cache: newCache(),
 		live: map[string]map[*hold]struct{}{}, over: map[string]time.Time{},
 	}
+	s.SetLimits(c.Idle, c.Absolute)
+	return s
 }
 
 // open opens a session of an account on host and returns it with its token.
 func (s *Sessions) open(ctx context.Context, a store.Account, p Proof, host string) (store.Session, string, error) {
 	now := s.now()
-	expires := now.Add(s.absolute)
+	expires := now.Add(s.absolute.get())
 	if !p.Until.IsZero() && p.Until.Before(expires) {
 		expires = p.Until
 	}
@@ -175,11 +177,11 @@ func (s *Sessions) check(ctx context.Context, v store.Session, seen bool) (store
 }
 
 func (s *Sessions) expired(v store.Session, now time.Time) bool {
-	return !now.Before(v.ExpiresAt) || !now.Before(v.SeenAt.Add(s.idle))
+	return !now.Before(v.ExpiresAt) || !now.Before(v.SeenAt.Add(s.idle.get()))
 }
 
 // touch is how far "last seen" in the database may be behind.
-func (s *Sessions) touch() time.Duration { return min(touchEvery, s.idle/4) }
+func (s *Sessions) touch() time.Duration { return min(touchEvery, s.idle.get()/4) }
 
 // end ends a session and everything that holds on to it. It says whether the session was open until now.
 func (s *Sessions) end(ctx context.Context, id, reason string) (bool, error) {
