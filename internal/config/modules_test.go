@@ -53,8 +53,8 @@ func TestNearest(t *testing.T) {
 		{"", ""},
 		{"authentication_of_people", ""},
 	} {
-		if got := nearest(tt.word, known); got != tt.want {
-			t.Errorf("nearest(%q) = %q, want %q", tt.word, got, tt.want)
+		if got := Nearest(tt.word, known); got != tt.want {
+			t.Errorf("Nearest(%q) = %q, want %q", tt.word, got, tt.want)
 		}
 	}
 }

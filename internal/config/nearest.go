@@ -1,8 +1,8 @@
 package config
 
-// nearest returns the known word that word most likely means, or "" when none is near: a third of it and one letter may
+// Nearest returns the known word that word most likely means, or "" when none is near: a third of it and one letter may
 // differ.
-func nearest(word string, known []string) string {
+func Nearest(word string, known []string) string {
 	best, limit := "", len(word)/3+1
 	if len(word) > 40 {
 		return ""

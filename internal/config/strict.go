@@ -131,7 +131,7 @@ func (s *section) close() {
 			continue
 		}
 		text := "unknown key; known here: " + strings.Join(s.known, ", ")
-		if near := nearest(key, s.known); near != "" {
+		if near := Nearest(key, s.known); near != "" {
 			text = fmt.Sprintf("unknown key; did you mean %q?", near)
 		}
 		s.given[key].reportf("%s", text)

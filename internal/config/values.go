@@ -277,7 +277,7 @@ func oneOf(choices ...string) func(value) (string, error) {
 			return text, nil
 		}
 		err = v.want("one of " + strings.Join(choices, ", "))
-		if near := nearest(text, choices); text != "" && near != "" {
+		if near := Nearest(text, choices); text != "" && near != "" {
 			err = fmt.Errorf("%w; did you mean %q?", err, near)
 		}
 		return "", err
