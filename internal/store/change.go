@@ -59,9 +59,15 @@ func (s *Store) Changes(ctx context.Context, since time.Time) ([]Change, error) 
 	return all, failed("read changes", rows.Err())
 }
 
-// Listen waits until the database says that there are changes, and returns; or ctx's error. It holds a connection of its own. Without
-// anybody to tell (SQLite) it waits for ctx alone. An error means that the connection is gone: what was told meanwhile is not repeated,
-// so the caller looks.
+// How Listen finds out that its connection is gone when nobody says so.
+const (
+	listenIdle = 15 * time.Second // without a word, until the server is asked for one
+	listenPing = 5 * time.Second  // for its answer
+)
+
+// Listen calls told whenever the database says that there are changes, until ctx ends. It holds a connection of its own. Without anybody
+// to tell (SQLite) it waits for ctx alone. Another error than ctx's means that the connection is gone: what was told meanwhile is not
+// repeated, so the caller looks.
 func (s *Store) Listen(ctx context.Context, told func()) error {
 	if s.listen == nil {
 		<-ctx.Done()
@@ -71,14 +77,38 @@ func (s *Store) Listen(ctx context.Context, told func()) error {
 	if err != nil {
 		return failed("listen for changes", err)
 	}
-	defer c.Close(context.WithoutCancel(ctx))
+	defer hangUp(ctx, c)
 	if _, err := c.Exec(ctx, "LISTEN "+channel); err != nil {
 		return failed("listen for changes", err)
 	}
+	told() // of what was announced before anybody listened
 	for {
-		if _, err := c.WaitForNotification(ctx); err != nil {
+		ok, err := next(ctx, c)
+		if err != nil {
 			return failed("listen for changes", err)
 		}
-		told()
+		if ok {
+			told()
+		}
 	}
+}
+
+// hangUp closes a connection, politely when that is quick.
+func hangUp(ctx context.Context, c *pgx.Conn) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer done()
+	c.Close(ctx)
+}
+
+// next waits for a notification, for a while, after which the server must answer.
+func next(ctx context.Context, c *pgx.Conn) (bool, error) {
+	idle, done := context.WithTimeout(ctx, listenIdle)
+	defer done()
+	_, err := c.WaitForNotification(idle)
+	if err == nil || ctx.Err() != nil || idle.Err() == nil || c.IsClosed() {
+		return err == nil, err
+	}
+	ping, done := context.WithTimeout(ctx, listenPing)
+	defer done()
+	return false, c.Ping(ping)
 }

@@ -16,8 +16,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver, in Go, so that the gateway needs no C
 )
@@ -27,12 +25,14 @@ type engine struct {
 	dialect database.Dialect
 	dollar  bool   // parameters are $1 instead of ?1
 	blob    string // the type of bytes
+	share   string // ends a SELECT whose rows nobody is to change before the transaction ends
+	lock    string // the same for rows that the transaction itself will change
 }
 
 // The engines. They are never written to.
 var (
-	sqlite   = engine{dialect: database.DialectSQLite3, blob: "BLOB"}
-	postgres = engine{dialect: database.DialectPostgres, dollar: true, blob: "BYTEA"}
+	sqlite   = engine{dialect: database.DialectSQLite3, blob: "BLOB"} // whose transactions are one at a time
+	postgres = engine{dialect: database.DialectPostgres, dollar: true, blob: "BYTEA", share: " FOR SHARE", lock: " FOR UPDATE"}
 )
 
 // statement writes a statement as the engine reads it. No statement of this package has a question mark that is no parameter.
@@ -124,30 +124,6 @@ func sqliteDSN(path, durability string) string {
 		return path + "?" + q.Encode()
 	}
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
-}
-
-// IsPostgres says whether the name of a database is the URL of a PostgreSQL one, rather than the path of a SQLite file.
-func IsPostgres(name string) bool {
-	return strings.HasPrefix(name, "postgres://") || strings.HasPrefix(name, "postgresql://")
-}
-
-// postgresConnections bounds what one gateway takes of the server's, which has 100 for all by default.
-const postgresConnections = 16
-
-// openPostgres opens the database of a URL without a password; the password comes apart, so that the URL can be shown.
-func openPostgres(name, password string) (*sql.DB, *pgx.ConnConfig, error) {
-	config, err := pgx.ParseConfig(name)
-	if err != nil {
-		return nil, nil, errors.New("not the URL of a PostgreSQL database") // the driver's text may quote it
-	}
-	if password != "" {
-		config.Password = password
-	}
-	config.RuntimeParams["application_name"] = "authgw"
-	db := stdlib.OpenDB(*config)
-	db.SetMaxOpenConns(postgresConnections)
-	db.SetMaxIdleConns(postgresConnections)
-	return db, config, nil
 }
 
 // statements are the prepared statements of a database: as many as this package has, since none is composed of data. SQLite would
@@ -259,13 +235,26 @@ func (c conn) once(ctx context.Context, q string, args ...any) error {
 	return err
 }
 
-// atomically runs do in a transaction, which is undone when do fails.
+// atomically runs do in a transaction, which is undone when do fails. do may run again, in another transaction.
 func (s *Store) atomically(ctx context.Context, do func(conn) error) error {
 	return s.db.atomically(ctx, do)
 }
 
+// attempts bounds how often a transaction is begun again that PostgreSQL undid in favour of another.
+const attempts = 5
+
 // atomically is Store.atomically where c is.
 func (c conn) atomically(ctx context.Context, do func(conn) error) error {
+	var err error
+	for range attempts {
+		if err = c.transaction(ctx, do); !isConflict(err) {
+			break
+		}
+	}
+	return err
+}
+
+func (c conn) transaction(ctx context.Context, do func(conn) error) error {
 	tx, err := c.prepared.sql.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -12,8 +12,9 @@ import (
 	"promess/authgw/internal/token"
 )
 
-func TestAccounts(t *testing.T) {
-	s := newStore(t)
+func TestAccounts(t *testing.T) { each(t, testAccounts) }
+
+func testAccounts(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	_, err := s.AccountByNationalID(ctx, "RPPS", "99700218896")
 	check(t, "account before it is opened", err, store.ErrNotFound)
@@ -56,8 +57,9 @@ func TestAccounts(t *testing.T) {
 }
 
 // D14: who is disabled has no session on any way, and none comes back with the next card.
-func TestDisabledAccount(t *testing.T) {
-	s := newStore(t)
+func TestDisabledAccount(t *testing.T) { each(t, testDisabledAccount) }
+
+func testDisabledAccount(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	a := account(t, s)
 	_, tok, watch := session(t, s, "s-1", a)
@@ -87,8 +89,9 @@ func TestDisabledAccount(t *testing.T) {
 	check(t, "DisableAccount of nobody", err, store.ErrNotFound)
 }
 
-func TestSessions(t *testing.T) {
-	s := newStore(t)
+func TestSessions(t *testing.T) { each(t, testSessions) }
+
+func testSessions(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	v, tok, watch := session(t, s, "s-1", account(t, s))
 	other, otherTok, _ := session(t, s, "s-2", v.Account)
@@ -162,8 +165,9 @@ func TestSessions(t *testing.T) {
 }
 
 // E2: each kind of token opens its own door only, even when it is the very same secret.
-func TestKindsOfTokensNeverMix(t *testing.T) {
-	s := newStore(t)
+func TestKindsOfTokensNeverMix(t *testing.T) { each(t, testKindsOfTokensNeverMix) }
+
+func testKindsOfTokensNeverMix(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	secret := token.New()
 	as := func(k token.Kind) token.Hash { h, _ := token.Of(k, secret); return h }
@@ -219,8 +223,9 @@ func TestKindsOfTokensNeverMix(t *testing.T) {
 	}
 }
 
-func TestEntries(t *testing.T) {
-	s := newStore(t)
+func TestEntries(t *testing.T) { each(t, testEntries) }
+
+func testEntries(t *testing.T, s *store.Store) {
 	v, _, _ := session(t, s, "s-1", account(t, s))
 	state := hash(t, token.State)
 	add := func(t *testing.T) token.Hash {
@@ -265,8 +270,9 @@ func TestEntries(t *testing.T) {
 	})
 }
 
-func TestLogins(t *testing.T) {
-	s := newStore(t)
+func TestLogins(t *testing.T) { each(t, testLogins) }
+
+func testLogins(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	begin := func(t *testing.T, at time.Time) (handle, browser token.Hash) {
 		t.Helper()

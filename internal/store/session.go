@@ -43,7 +43,7 @@ func (s *Store) CreateSession(ctx context.Context, v Session, host string, tok, 
 	return failed("create session", s.atomically(ctx, func(c conn) error {
 		err := c.once(ctx, `
 			INSERT INTO sessions (id, subject, method, acr, amr, auth_at, fingerprint, card_type, source, browser, watch_hash, created_at, seen_at, expires_at)
-			SELECT ?1, subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM accounts WHERE subject = ?2 AND state = 'active'`,
+			SELECT ?1, subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM accounts WHERE subject = ?2 AND state = 'active'`+c.engine.share,
 			v.ID, v.Account.Subject, v.Method, v.ACR, strings.Join(v.AMR, " "), v.AuthTime.UnixMilli(), v.Fingerprint, v.CardType, v.Source, v.Browser,
 			w, v.CreatedAt.UnixMilli(), v.SeenAt.UnixMilli(), v.ExpiresAt.UnixMilli())
 		if err != nil {
@@ -158,8 +158,10 @@ func (s *Store) EndSessionsOf(ctx context.Context, subject, except, reason strin
 }
 
 func (c conn) endSessionsOf(ctx context.Context, subject, except, reason string, now time.Time) ([]string, error) {
-	rows, err := c.query(ctx, "UPDATE sessions SET ended_at = ?1, end_reason = ?2 WHERE subject = ?3 AND id <> ?4 AND ended_at IS NULL RETURNING id",
-		now.UnixMilli(), reason, subject, except)
+	rows, err := c.query(ctx, `
+		UPDATE sessions SET ended_at = ?1, end_reason = ?2 WHERE ended_at IS NULL AND id IN (
+			SELECT id FROM sessions WHERE subject = ?3 AND id <> ?4 AND ended_at IS NULL ORDER BY id`+c.engine.lock+`)
+		RETURNING id`, now.UnixMilli(), reason, subject, except)
 	if err != nil {
 		return nil, err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 )
 
@@ -47,7 +48,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 		err = s.useSQLite(c)
 	}
 	if err == nil {
-		if err = s.migrate(ctx, c.Log); err != nil {
+		if err = s.prepare(ctx, c.Log); err != nil {
 			s.Close()
 		}
 	}
@@ -58,9 +59,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 }
 
 func (s *Store) usePostgres(c Config) (err error) {
-	if s.sql, s.listen, err = openPostgres(c.Name, c.Password); err != nil {
+	if s.listen, err = parsePostgres(c.Name, c.Password); err != nil {
 		return err
 	}
+	s.sql = openPostgres(s.listen)
 	s.db = conn{engine: postgres, prepared: newStatements(s.sql)}
 	s.passing = s.db
 	return nil
@@ -84,12 +86,25 @@ func (s *Store) useSQLite(c Config) (err error) {
 	return nil
 }
 
-func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
+// prepare brings the schema up to date.
+func (s *Store) prepare(ctx context.Context, log *slog.Logger) error {
+	if s.listen == nil {
+		return s.migrate(ctx, s.sql, log)
+	}
+	if err := checkClock(ctx, s.sql); err != nil {
+		return err
+	}
+	unlimited := stdlib.OpenDB(*s.listen) // a step may take longer than other statements may
+	defer unlimited.Close()
+	return alone(ctx, s.listen, func() error { return s.migrate(ctx, unlimited, log) })
+}
+
+func (s *Store) migrate(ctx context.Context, db *sql.DB, log *slog.Logger) error {
 	files, err := s.db.engine.files()
 	if err != nil {
 		return err
 	}
-	p, err := goose.NewProvider(s.db.engine.dialect, s.sql, files, goose.WithDisableGlobalRegistry(true))
+	p, err := goose.NewProvider(s.db.engine.dialect, db, files, goose.WithDisableGlobalRegistry(true))
 	if err != nil {
 		return fmt.Errorf("read migrations: %w", err)
 	}
@@ -108,7 +123,7 @@ func (s *Store) migrate(ctx context.Context, log *slog.Logger) error {
 		if err == nil {
 			return nil
 		}
-		// Another process may be migrating the same database. A step is a transaction: of two that take it, the second finds it done
+		// Another process may be migrating the same SQLite file. A step is a transaction: of two that take it, the second finds it done
 		// and fails. So a failure counts only when the schema has not moved on.
 		before := current
 		if current, _, _ = p.GetVersions(ctx); current <= before {
@@ -131,17 +146,24 @@ func (s *Store) Close() error {
 	return s.sql.Close()
 }
 
+// sweepBatch bounds what one statement deletes, and so how long a login waits for it where there is one writer at a time.
+const sweepBatch = 500
+
 // Sweep deletes what has been over since before: logins, entries, codes and changes, and sessions with their tokens.
 func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 	for _, q := range []string{
-		"DELETE FROM logins WHERE expires_at < ?1",
-		"DELETE FROM entries WHERE expires_at < ?1",
-		"DELETE FROM address_codes WHERE expires_at < ?1",
-		"DELETE FROM changes WHERE at < ?1",
-		"DELETE FROM sessions WHERE expires_at < ?1 OR ended_at < ?1",
+		"DELETE FROM logins WHERE handle_hash IN (SELECT handle_hash FROM logins WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM entries WHERE hash IN (SELECT hash FROM entries WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM address_codes WHERE subject IN (SELECT subject FROM address_codes WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < ?1 LIMIT ?2)",
+		"DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ?1 LIMIT ?2)",
 	} {
-		if _, err := s.db.exec(ctx, q, before.UnixMilli()); err != nil {
-			return failed("sweep", err)
+		for n := int64(sweepBatch); n == sweepBatch; { // less is the end of it
+			var err error
+			if n, err = s.db.changed(ctx, q, before.UnixMilli(), sweepBatch); err != nil {
+				return failed("sweep", err)
+			}
 		}
 	}
 	return nil

@@ -2,9 +2,7 @@ package store_test
 
 import (
 	"context"
-	"database/sql"
 	"io/fs"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -57,13 +55,17 @@ func TestOpen(t *testing.T) {
 		_, err := b.AccountByNationalID(t.Context(), "RPPS", "99700218896")
 		check(t, "the account in the other", err, store.ErrNotFound)
 	})
-	t.Run("several may open one new file at once", func(t *testing.T) {
+}
+
+// Several gateways that start at once, or one and the commands of an administrator, find the schema there.
+func TestSeveralOpenOneNewDatabase(t *testing.T) {
+	eachShared(t, func(t *testing.T, e engine) {
 		for range 3 {
-			path := filepath.Join(t.TempDir(), "authgw.db")
+			name := e.fresh(t)
 			var wg sync.WaitGroup
 			for range 8 {
 				wg.Go(func() {
-					s, err := store.Open(t.Context(), store.Config{Name: path, Log: slog.New(slog.DiscardHandler)})
+					s, err := store.Open(t.Context(), silent(name))
 					if err != nil {
 						t.Error(err)
 						return
@@ -75,6 +77,30 @@ func TestOpen(t *testing.T) {
 				})
 			}
 			wg.Wait()
+			var migrations int
+			e.scan(t, name, "SELECT count(*) FROM goose_db_version WHERE version_id = 1", &migrations)
+			if migrations != 1 {
+				t.Errorf("the schema was made %d times, want once", migrations)
+			}
+		}
+	})
+}
+
+// A program must not write to a schema that it does not know: not even to read it.
+func TestOpenRefusesANewerSchema(t *testing.T) {
+	eachShared(t, func(t *testing.T, e engine) {
+		name := e.fresh(t)
+		open(t, name).Close()
+		e.exec(t, name, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, ?1)", true)
+		s, err := store.Open(t.Context(), silent(name))
+		if err == nil {
+			s.Close()
+			t.Fatal("Open worked")
+		}
+		for _, word := range []string{"open database", "the schema has version 9999", "written by a newer authgw"} {
+			if !strings.Contains(err.Error(), word) {
+				t.Errorf("Open = %v, want %q in it", err, word)
+			}
 		}
 	})
 }
@@ -85,9 +111,6 @@ func TestOpenRefuses(t *testing.T) {
 	if err := os.WriteFile(garbage, []byte(strings.Repeat("this is no database\n", 500)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	newer := filepath.Join(dir, "newer.db")
-	open(t, newer).Close()
-	exec(t, newer, "INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, 1)")
 	for _, tt := range []struct {
 		name, path string
 		want       []string // words of the message
@@ -95,10 +118,9 @@ func TestOpenRefuses(t *testing.T) {
 		{"a directory that is missing", filepath.Join(dir, "missing", "authgw.db"), []string{"open database", "missing/authgw.db", "no such file or directory"}},
 		{"a directory in place of a file", dir, []string{"open database", dir, "is a directory"}},
 		{"a file that is no database", garbage, []string{"open database", garbage, "not a database"}},
-		{"a newer schema", newer, []string{"open database", newer, "the schema has version 9999", "written by a newer authgw"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := store.Open(t.Context(), store.Config{Name: tt.path, Log: slog.New(slog.DiscardHandler)})
+			s, err := store.Open(t.Context(), silent(tt.path))
 			if err == nil {
 				s.Close()
 				t.Fatal("Open worked")
@@ -118,38 +140,12 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// exec changes a database behind the back of the store.
-func exec(t *testing.T, path, query string) {
-	t.Helper()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), query); err != nil {
-		t.Fatal(err)
-	}
-}
+// Two gateways on one database: what one writes the other reads, and a code is used once by either.
+func TestTwoStoresOnOneDatabase(t *testing.T) { eachShared(t, testTwoStoresOnOneDatabase) }
 
-// count returns how many rows a table has, seen behind the back of the store.
-func count(t *testing.T, path, table string) int {
-	t.Helper()
-	db, err := sql.Open("sqlite", path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	var n int
-	if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n); err != nil {
-		t.Fatal(err)
-	}
-	return n
-}
-
-// Two gateways on one file: what one writes the other reads, and a code is used once by either.
-func TestTwoStoresOnOneFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "authgw.db")
-	stores := []*store.Store{open(t, path), open(t, path)}
+func testTwoStoresOnOneDatabase(t *testing.T, e engine) {
+	name := e.fresh(t)
+	stores := []*store.Store{open(t, name), open(t, name)}
 	v, tok, _ := session(t, stores[0], "s-1", account(t, stores[0]))
 	got, err := stores[1].SessionByToken(t.Context(), "auth.test", tok)
 	if err != nil {
@@ -176,9 +172,11 @@ func TestTwoStoresOnOneFile(t *testing.T) {
 }
 
 // Sweep forgets what was over before a time, tokens included, and nothing else: not what ends at that very time, and no account.
-func TestSweep(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "authgw.db")
-	s := open(t, path)
+func TestSweep(t *testing.T) { eachShared(t, testSweep) }
+
+func testSweep(t *testing.T, e engine) {
+	name := e.fresh(t)
+	s := open(t, name)
 	a := account(t, s)
 	ctx := t.Context()
 	early, late := noon.Add(-time.Millisecond), noon
@@ -212,14 +210,17 @@ func TestSweep(t *testing.T) {
 		t.Fatal(err)
 	}
 	for table, want := range map[string]int{"sessions": 3, "session_tokens": 3, "entries": 3, "logins": 1, "accounts": 1} {
-		if got := count(t, path, table); got != want {
+		var got int
+		e.scan(t, name, "SELECT count(*) FROM "+table, &got)
+		if got != want {
 			t.Errorf("%d %s are left, want %d", got, table, want)
 		}
 	}
 }
 
-func TestClosedStore(t *testing.T) {
-	s := newStore(t)
+func TestClosedStore(t *testing.T) { each(t, testClosedStore) }
+
+func testClosedStore(t *testing.T, s *store.Store) {
 	if err := s.Ping(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -230,12 +231,27 @@ func TestClosedStore(t *testing.T) {
 }
 
 // A database that fails is never an answer of "not found", which would be taken for a decision (B10).
-func TestFailureIsNotAbsence(t *testing.T) {
-	s := newStore(t)
+func TestFailureIsNotAbsence(t *testing.T) { each(t, testFailureIsNotAbsence) }
+
+func testFailureIsNotAbsence(t *testing.T, s *store.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	h := hash(t, token.Session)
 	calls := map[string]func() error{
+		"AccountBySubject":    func() error { _, err := s.AccountBySubject(ctx, "u-jeanne"); return err },
+		"RefreshAccount":      func() error { _, err := s.RefreshAccount(ctx, jeanne(), noon); return err },
+		"AddStructure":        func() error { return s.AddStructure(ctx, "u-jeanne", "1", "CHU") },
+		"StructuresOf":        func() error { _, err := s.StructuresOf(ctx, "u-jeanne"); return err },
+		"EnableAccount":       func() error { return s.EnableAccount(ctx, "u-jeanne", noon) },
+		"SetAddress":          func() error { return s.SetAddress(ctx, "u-jeanne", "j@example.fr", noon) },
+		"SetRegistered":       func() error { return s.SetRegistered(ctx, "u-jeanne", noon) },
+		"SessionsOf":          func() error { _, err := s.SessionsOf(ctx, "u-jeanne", time.Hour, noon); return err },
+		"SessionHosts":        func() error { _, err := s.SessionHosts(ctx, "s"); return err },
+		"TouchSessions":       func() error { return s.TouchSessions(ctx, map[string]time.Time{"s": noon}) },
+		"EndSessionsOf":       func() error { _, err := s.EndSessionsOf(ctx, "u-jeanne", "", "logout", noon); return err },
+		"Changes":             func() error { _, err := s.Changes(ctx, noon); return err },
+		"Listen":              func() error { return s.Listen(ctx, func() {}) },
+		"Ping":                func() error { return s.Ping(ctx) },
 		"AccountByNationalID": func() error { _, err := s.AccountByNationalID(ctx, "RPPS", "1"); return err },
 		"OpenAccount":         func() error { _, err := s.OpenAccount(ctx, jeanne(), noon); return err },
 		"DisableAccount":      func() error { _, err := s.DisableAccount(ctx, "u-jeanne", noon); return err },

@@ -3,7 +3,6 @@ package store_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"path/filepath"
 	"testing"
 	"time"
@@ -17,9 +16,9 @@ import (
 // noon is when the tests take place. Times are kept in milliseconds.
 var noon = time.Date(2026, 3, 2, 12, 0, 0, 123e6, time.UTC)
 
-func open(t testing.TB, path string) *store.Store {
+func open(t testing.TB, name string) *store.Store {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Config{Name: path, Log: slog.New(slog.DiscardHandler)})
+	s, err := store.Open(t.Context(), silent(name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,9 +102,9 @@ func once(t *testing.T, f func(ctx context.Context, i int) error) {
 	}
 }
 
-func diff(t testing.TB, what string, got, want any) {
+func diff(t testing.TB, what string, got, want any, opts ...cmp.Option) {
 	t.Helper()
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, opts...); d != "" {
 		t.Errorf("%s (-want +got):\n%s", what, d)
 	}
 }

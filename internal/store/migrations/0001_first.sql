@@ -56,6 +56,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_subject ON sessions (subject);
 CREATE UNIQUE INDEX sessions_watch ON sessions (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX sessions_expiry ON sessions (expires_at);
+CREATE INDEX sessions_ended ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 
 -- One session has one token for each host that the browser opened with it.
 CREATE TABLE session_tokens (
@@ -93,15 +94,18 @@ CREATE INDEX logins_browser ON logins (browser_hash);
 CREATE UNIQUE INDEX logins_watch ON logins (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX logins_expiry ON logins (expires_at);
 
--- A code that was sent to an address, to prove it. One for each account: a new one takes the place of the old.
+-- A code that was sent to an address, to prove it. One for each account: a new one takes the place of the old. What is used stays,
+-- so that nobody has many messages sent.
 CREATE TABLE address_codes (
     subject    TEXT PRIMARY KEY REFERENCES accounts (subject) ON DELETE CASCADE,
     address    TEXT NOT NULL,
-    code_hash  BLOB NOT NULL,                 -- keyed: a code has few values
-    session_id TEXT NOT NULL,                 -- that asked for it, and alone may use it
+    code_mac   TEXT NOT NULL,                 -- keyed: a code has few values
+    session_id TEXT NOT NULL,                 -- that asked for it, and alone may use it; empty: it was used
     tries      BIGINT NOT NULL,               -- left
-    sent_at    BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL
+    sent_at    BIGINT NOT NULL,               -- zero: it was not sent
+    expires_at BIGINT NOT NULL,
+    round_at   BIGINT NOT NULL,               -- since when messages are counted
+    round      BIGINT NOT NULL                -- how many there were since
 );
 
 -- What other gateways must hear of: a session that was ended, an account that was changed. Read back by time.
