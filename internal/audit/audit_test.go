@@ -166,3 +166,12 @@ func TestEventHasNoPlaceForSecrets(t *testing.T) {
 		}
 	}
 }
+
+// keys returns the names of an event's fields in JSON, in order.
+func keys() (all []string) {
+	for f := range reflect.TypeFor[audit.Event]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		all = append(all, name)
+	}
+	return all
+}
