@@ -48,6 +48,7 @@ func (g *Gateway) Dump() string {
 	d.duration("absolute", g.Session.Absolute)
 	d.close()
 	d.text("database", g.Database)
+	d.text("database_password_file", g.DatabasePasswordFile)
 	if g.Support != (Support{}) {
 		d.open("support")
 		d.text("phone", g.Support.Phone)

@@ -166,14 +166,19 @@ func privateKey(v value) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return name, ownersOnly(name, "a private key (PEM)")
+}
+
+// ownersOnly refuses a file with a secret that others than its owner may read.
+func ownersOnly(name, what string) error {
 	info, err := os.Stat(name)
 	if err != nil {
-		return "", fmt.Errorf("a private key (PEM) expected at %s: %s", quote(name), reason(err))
+		return fmt.Errorf("%s expected at %s: %s", what, quote(name), reason(err))
 	}
 	if mode := info.Mode().Perm(); runtime.GOOS != "windows" && mode&0o077 != 0 {
-		return "", fmt.Errorf("a file that only its owner may read expected at %s, mode %04o given: chmod 600", quote(name), mode)
+		return fmt.Errorf("a file that only its owner may read expected at %s, mode %04o given: chmod 600", quote(name), mode)
 	}
-	return name, nil
+	return nil
 }
 
 // fit returns the leaf of a certificate file, once the key is known to be its key.

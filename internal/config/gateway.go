@@ -22,9 +22,11 @@ type Gateway struct {
 	Card     Card
 	Services []Service // at least one
 	Session  Session
-	Database string // path of the SQLite file
-	Support  Support
-	Log      Log
+	Database string // path of a SQLite file, or the URL of a PostgreSQL database, without a password
+	// DatabasePasswordFile holds the password of a PostgreSQL database; empty: the server asks for none.
+	DatabasePasswordFile string
+	Support              Support
+	Log                  Log
 }
 
 // Hosts are the names that the listener answers to, besides those of the services. Lower case, all different.

@@ -302,7 +302,7 @@ log: {level: inf}
 1: hosts.card: missing: the host name that agents prove cards to
 1: card.trust: missing: the directory of the authorities' certificates
 1: card.crls: missing: a revocation list of each authority that issues cards, without which every card is refused
-1: database: missing: the path of the SQLite file
+1: database: missing: the path of the SQLite file, or the URL of a PostgreSQL database
 2: hosts.crad: unknown key; did you mean "card"?
 4: tls[0].cert: a PEM file of certificates expected at "DIR/none.pem": no such file or directory
 4: tls[0].key: missing: the PEM file of the certificate's private key

@@ -56,7 +56,7 @@ func readGateway(top *section) *Gateway {
 	g.Card = readCard(top.sub("card"))
 	services := readServices(top, names)
 	g.Session = readSession(top.sub("session"))
-	g.Database = required(top, "database", "the path of the SQLite file", newFile)
+	g.Database, g.DatabasePasswordFile = readDatabase(top)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))
 	top.close()

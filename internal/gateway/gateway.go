@@ -60,7 +60,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	st, err := store.Open(ctx, store.Config{Name: c.Gateway.Database, Log: c.Log})
+	st, err := OpenStore(ctx, c.Gateway, c.Log)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"promess/authgw/internal/cardwire"
 	"promess/authgw/internal/gateway"
+	"promess/authgw/internal/pgtest"
 	"promess/authgw/internal/testpki"
 )
 
@@ -294,7 +295,15 @@ func TestRunEndsThoughAnAgentWaits(t *testing.T) {
 
 // Two gateways on one database: what one opens the other knows, and what one ends is over on both.
 func TestTwoGatewaysOnOneDatabase(t *testing.T) {
-	f := newFiles(t)
+	t.Run("SQLite", func(t *testing.T) { testTwoGateways(t, newFiles(t)) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		f := newFiles(t)
+		f.config.Database = pgtest.Database(t)
+		testTwoGateways(t, f)
+	})
+}
+
+func testTwoGateways(t *testing.T, f *files) {
 	one, two := f.run(t), f.run(t)
 	p := one.person(t, f.card(t, testpki.Card{}))
 	if status, _, _ := p.logIn(); status != http.StatusSeeOther {
