@@ -1,0 +1,270 @@
+// Package mailtest is a mail server for tests: a real SMTP server on loopback that keeps what it is given and delivers nothing.
+//
+// It can refuse, fall silent and offer no TLS, as servers do. It decides nothing about what a message should say. Its methods may be
+// called at once.
+package mailtest
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"mime"
+	"mime/multipart"
+	"mime/quotedprintable"
+	"net"
+	"net/mail"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/emersion/go-sasl"
+	"github.com/emersion/go-smtp"
+)
+
+// patience bounds every wait.
+const patience = 20 * time.Second
+
+// Config is how the server behaves.
+type Config struct {
+	Certificate    tls.Certificate // empty: no TLS is offered
+	ImplicitTLS    bool            // TLS from the first byte
+	User, Password string          // asked for, unless empty
+}
+
+// Server is a running server.
+type Server struct {
+	Port   uint16
+	config Config
+
+	mu      sync.Mutex
+	all     []Message
+	refused map[string]bool
+	silent  chan struct{} // not nil: no message is answered until it is closed
+	arrived chan struct{} // is closed with the next message
+}
+
+// Message is what a client sent.
+type Message struct {
+	From, To   string // of the envelope
+	Header     mail.Header
+	Subject    string
+	Text, HTML string
+	Raw        string
+	TLS        bool
+	User       string
+}
+
+// Start starts a server that ends with the test.
+func Start(t testing.TB, c Config) *Server {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Port: uint16(l.Addr().(*net.TCPAddr).Port), config: c, refused: map[string]bool{}, arrived: make(chan struct{})}
+	server := smtp.NewServer(smtp.BackendFunc(func(conn *smtp.Conn) (smtp.Session, error) { return &session{server: s, conn: conn}, nil }))
+	server.Domain = "mail.test"
+	server.ReadTimeout, server.WriteTimeout = patience, patience
+	server.MaxMessageBytes, server.MaxRecipients = 1<<20, 10
+	server.ErrorLog = log.New(io.Discard, "", 0)
+	if len(c.Certificate.Certificate) > 0 {
+		config := &tls.Config{Certificates: []tls.Certificate{c.Certificate}}
+		if c.ImplicitTLS {
+			l = tls.NewListener(l, config)
+		} else {
+			server.TLSConfig = config
+		}
+	}
+	ended := make(chan struct{})
+	go func() { // ends with Close
+		defer close(ended)
+		_ = server.Serve(l) // its error is that of the closed listener
+	}()
+	t.Cleanup(func() {
+		s.Speak()
+		l.Close() // the server knows its listener only once it has begun
+		server.Close()
+		<-ended
+	})
+	return s
+}
+
+// Refuse makes the server refuse a recipient from now on.
+func (s *Server) Refuse(address string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refused[address] = true
+}
+
+// FallSilent makes the server answer no message until Speak.
+func (s *Server) FallSilent() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.silent = make(chan struct{})
+}
+
+// Speak undoes FallSilent.
+func (s *Server) Speak() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.silent != nil {
+		close(s.silent)
+		s.silent = nil
+	}
+}
+
+// Count returns how many messages there were.
+func (s *Server) Count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.all)
+}
+
+// Await returns the n-th message, from 1, once it is there.
+func (s *Server) Await(t testing.TB, n int) Message {
+	t.Helper()
+	timeout := time.After(patience)
+	for {
+		s.mu.Lock()
+		all, arrived := s.all, s.arrived
+		s.mu.Unlock()
+		if len(all) >= n {
+			return all[n-1]
+		}
+		select {
+		case <-arrived:
+		case <-timeout:
+			t.Fatalf("%d messages after %v, want %d", len(all), patience, n)
+		}
+	}
+}
+
+func (s *Server) keep(m Message) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.all = append(s.all, m)
+	close(s.arrived)
+	s.arrived = make(chan struct{})
+}
+
+// session is one connection.
+type session struct {
+	server   *Server
+	conn     *smtp.Conn
+	user     string
+	from, to string
+}
+
+var _ smtp.AuthSession = (*session)(nil)
+
+func (s *session) AuthMechanisms() []string {
+	if s.server.config.User == "" {
+		return nil
+	}
+	return []string{sasl.Plain}
+}
+
+func (s *session) Auth(string) (sasl.Server, error) {
+	return sasl.NewPlainServer(func(_, user, password string) error {
+		if c := s.server.config; user != c.User || password != c.Password {
+			return smtp.ErrAuthFailed
+		}
+		s.user = user
+		return nil
+	}), nil
+}
+
+func (s *session) Mail(from string, _ *smtp.MailOptions) error {
+	if s.server.config.User != "" && s.user == "" {
+		return smtp.ErrAuthRequired
+	}
+	s.from, s.to = from, ""
+	return nil
+}
+
+func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
+	s.server.mu.Lock()
+	refused := s.server.refused[to]
+	s.server.mu.Unlock()
+	if refused {
+		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user " + to}
+	}
+	if s.to != "" {
+		return errors.New("one recipient only")
+	}
+	s.to = to
+	return nil
+}
+
+func (s *session) Data(r io.Reader) error {
+	raw, err := io.ReadAll(io.LimitReader(r, 1<<20))
+	if err != nil {
+		return err
+	}
+	s.server.mu.Lock()
+	silent := s.server.silent
+	s.server.mu.Unlock()
+	if silent != nil {
+		select {
+		case <-silent:
+		case <-time.After(patience):
+		}
+		return errors.New("too late")
+	}
+	m, err := parse(raw)
+	if err != nil {
+		return err
+	}
+	m.From, m.To, m.User = s.from, s.to, s.user
+	_, m.TLS = s.conn.TLSConnectionState()
+	if s.server.config.ImplicitTLS {
+		m.TLS = true
+	}
+	s.server.keep(m)
+	return nil
+}
+
+func (s *session) Reset()        {}
+func (s *session) Logout() error { return nil }
+
+// parse reads a message with a text and an HTML part.
+func parse(raw []byte) (Message, error) {
+	m := Message{Raw: string(raw)}
+	read, err := mail.ReadMessage(bytes.NewReader(raw))
+	if err != nil {
+		return Message{}, err
+	}
+	m.Header = read.Header
+	if m.Subject, err = new(mime.WordDecoder).DecodeHeader(read.Header.Get("Subject")); err != nil {
+		return Message{}, err
+	}
+	kind, params, err := mime.ParseMediaType(read.Header.Get("Content-Type"))
+	if err != nil || kind != "multipart/alternative" {
+		return Message{}, errors.New("multipart/alternative expected")
+	}
+	for parts := multipart.NewReader(read.Body, params["boundary"]); ; {
+		part, err := parts.NextRawPart()
+		if errors.Is(err, io.EOF) {
+			return m, nil
+		}
+		if err != nil {
+			return Message{}, err
+		}
+		var body io.Reader = part
+		if part.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
+			body = quotedprintable.NewReader(part)
+		}
+		text, err := io.ReadAll(body)
+		if err != nil {
+			return Message{}, err
+		}
+		if strings.HasPrefix(part.Header.Get("Content-Type"), "text/html") {
+			m.HTML = string(text)
+		} else {
+			m.Text = string(text)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package store_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"promess/authgw/internal/store"
+)
+
+// limits of the tests: a message each half minute, three an hour.
+var limits = store.CodeLimits{Interval: 30 * time.Second, Round: time.Hour, Most: 3}
+
+func code(sent time.Time) store.AddressCode {
+	return store.AddressCode{
+		Subject: "u-jeanne", Session: "s-1", Address: "jeanne@example.fr", MAC: "mac of " + sent.String(), Tries: 5, Sent: sent, Expires: sent.Add(10 * time.Minute),
+	}
+}
+
+func addCode(t testing.TB, s *store.Store, c store.AddressCode, want bool) {
+	t.Helper()
+	if ok, err := s.AddAddressCode(t.Context(), c, limits); err != nil || ok != want {
+		t.Fatalf("AddAddressCode at %v = %t, %v, want %t", c.Sent, ok, err, want)
+	}
+}
+
+func TestCodeProvesItsAddressOnce(t *testing.T) { each(t, testCodeProvesItsAddressOnce) }
+
+func testCodeProvesItsAddressOnce(t *testing.T, s *store.Store) {
+	account(t, s)
+	c := code(noon)
+	addCode(t, s, c, true)
+	got, err := s.AddressCodeOf(t.Context(), "u-jeanne", "s-1")
+	check(t, "AddressCodeOf", err, nil)
+	diff(t, "code", got, c)
+
+	tried, err := s.TryAddressCode(t.Context(), "u-jeanne", "s-1", noon.Add(time.Minute))
+	check(t, "TryAddressCode", err, nil)
+	c.Tries = 4
+	diff(t, "code after a try", tried, c)
+	once(t, func(ctx context.Context, _ int) error { return s.UseAddressCode(ctx, tried, noon.Add(time.Minute)) })
+
+	a, err := s.AccountBySubject(t.Context(), "u-jeanne")
+	check(t, "AccountBySubject", err, nil)
+	if a.Address != "jeanne@example.fr" {
+		t.Errorf("address = %q, want that of the code", a.Address)
+	}
+	_, err = s.TryAddressCode(t.Context(), "u-jeanne", "s-1", noon.Add(time.Minute))
+	check(t, "TryAddressCode after its use", err, store.ErrNotFound)
+	changes, err := s.Changes(t.Context(), noon)
+	check(t, "Changes", err, nil)
+	if len(changes) != 1 || changes[0].Kind != store.AccountChanged || changes[0].Ref != "u-jeanne" {
+		t.Errorf("changes = %+v, want the account's", changes)
+	}
+}
+
+// Lesson D3: bound to its session, five tries, ten minutes.
+func TestD3CodeThatIsNoLongerGood(t *testing.T) {
+	for _, tt := range []struct {
+		name             string
+		subject, session string
+		at               time.Time
+	}{
+		{"of another session", "u-jeanne", "s-2", noon},
+		{"of another account", "u-paul", "s-1", noon},
+		{"late", "u-jeanne", "s-1", noon.Add(10 * time.Minute)},
+		{"of a session without a name", "u-jeanne", "", noon},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			each(t, func(t *testing.T, s *store.Store) {
+				account(t, s)
+				addCode(t, s, code(noon), true)
+				_, err := s.TryAddressCode(t.Context(), tt.subject, tt.session, tt.at)
+				check(t, "TryAddressCode", err, store.ErrNotFound)
+				c := code(noon)
+				c.Subject, c.Session = tt.subject, tt.session
+				check(t, "UseAddressCode", s.UseAddressCode(t.Context(), c, tt.at), store.ErrNotFound)
+				a, err := s.AccountBySubject(t.Context(), "u-jeanne")
+				if err != nil || a.Address != "" {
+					t.Errorf("address = %q, %v, want none", a.Address, err)
+				}
+			})
+		})
+	}
+}
+
+func TestD3FiftyTriesAtOnceAreFive(t *testing.T) { each(t, testD3FiftyTriesAtOnceAreFive) }
+
+func testD3FiftyTriesAtOnceAreFive(t *testing.T, s *store.Store) {
+	account(t, s)
+	addCode(t, s, code(noon), true)
+	results := make(chan error, 50)
+	for range cap(results) {
+		go func() {
+			_, err := s.TryAddressCode(t.Context(), "u-jeanne", "s-1", noon)
+			results <- err
+		}()
+	}
+	good := 0
+	for range cap(results) {
+		if err := <-results; err == nil {
+			good++
+		} else {
+			check(t, "a try", err, store.ErrNotFound)
+		}
+	}
+	if good != 5 {
+		t.Errorf("%d tries, want 5", good)
+	}
+	// The sixth is too late, though it be right: what was tried before it is lost.
+	check(t, "UseAddressCode of an older code", s.UseAddressCode(t.Context(), code(noon.Add(time.Second)), noon), store.ErrNotFound)
+}
+
+func TestNewCodeTakesThePlaceOfTheOld(t *testing.T) { each(t, testNewCodeTakesThePlaceOfTheOld) }
+
+func testNewCodeTakesThePlaceOfTheOld(t *testing.T, s *store.Store) {
+	account(t, s)
+	old, next := code(noon), code(noon.Add(30*time.Second))
+	addCode(t, s, old, true)
+	next.Address, next.Session = "other@example.fr", "s-2"
+	addCode(t, s, next, true)
+	check(t, "UseAddressCode of the old", s.UseAddressCode(t.Context(), old, next.Sent), store.ErrNotFound)
+	check(t, "UseAddressCode of the new", s.UseAddressCode(t.Context(), next, next.Sent), nil)
+}
+
+func TestMessagesAreFew(t *testing.T) { each(t, testMessagesAreFew) }
+
+func testMessagesAreFew(t *testing.T, s *store.Store) {
+	account(t, s)
+	addCode(t, s, code(noon), true)
+	addCode(t, s, code(noon.Add(30*time.Second-time.Millisecond)), false)
+	second := code(noon.Add(30 * time.Second))
+	addCode(t, s, second, true)
+	check(t, "UseAddressCode", s.UseAddressCode(t.Context(), second, second.Sent), nil)
+	addCode(t, s, code(noon.Add(31*time.Second)), false) // a code that was used counts
+	addCode(t, s, code(noon.Add(2*time.Minute)), true)
+	addCode(t, s, code(noon.Add(59*time.Minute)), false) // the fourth in the hour
+	addCode(t, s, code(noon.Add(time.Hour)), true)
+	addCode(t, s, code(noon.Add(time.Hour+time.Minute)), true)
+}
+
+func TestOneOfTwoCodesAtOnceIsSent(t *testing.T) { each(t, testOneOfTwoCodesAtOnceIsSent) }
+
+func testOneOfTwoCodesAtOnceIsSent(t *testing.T, s *store.Store) {
+	account(t, s)
+	once(t, func(ctx context.Context, i int) error {
+		c := code(noon.Add(time.Duration(i) * time.Millisecond))
+		ok, err := s.AddAddressCode(ctx, c, limits)
+		if err == nil && !ok {
+			err = store.ErrNotFound
+		}
+		return err
+	})
+}
+
+func TestCodeThatCouldNotBeSentIsWorthless(t *testing.T) {
+	each(t, testCodeThatCouldNotBeSentIsWorthless)
+}
+
+func testCodeThatCouldNotBeSentIsWorthless(t *testing.T, s *store.Store) {
+	account(t, s)
+	c := code(noon)
+	addCode(t, s, c, true)
+	check(t, "DropAddressCode", s.DropAddressCode(t.Context(), c), nil)
+	_, err := s.AddressCodeOf(t.Context(), "u-jeanne", "s-1")
+	check(t, "AddressCodeOf", err, store.ErrNotFound)
+	check(t, "UseAddressCode", s.UseAddressCode(t.Context(), c, noon), store.ErrNotFound)
+	addCode(t, s, code(noon.Add(time.Second)), true) // at once
+	// Dropping a code late does not touch the one that took its place.
+	check(t, "DropAddressCode", s.DropAddressCode(t.Context(), c), nil)
+	_, err = s.AddressCodeOf(t.Context(), "u-jeanne", "s-1")
+	check(t, "AddressCodeOf", err, nil)
+}
+
+func TestSealProofOfAnIdIsKept(t *testing.T) { each(t, testSealProofOfAnIdIsKept) }
+
+func testSealProofOfAnIdIsKept(t *testing.T, s *store.Store) {
+	for _, proof := range []string{"first", "second"} {
+		check(t, "AddSealProof", s.AddSealProof(t.Context(), "k1", []byte(proof)), nil)
+	}
+	check(t, "AddSealProof", s.AddSealProof(t.Context(), "k2", []byte("other")), nil)
+	got, err := s.SealProofs(t.Context())
+	check(t, "SealProofs", err, nil)
+	diff(t, "proofs", got, map[string][]byte{"k1": []byte("first"), "k2": []byte("other")})
+}
