@@ -44,6 +44,9 @@ type Proof struct {
 	Profession string `json:"profession"`
 	CardType   string `json:"card_type"`
 
+	StructureID   string `json:"structure_id,omitempty"` // where the card says that the person works; may be empty
+	StructureName string `json:"structure_name,omitempty"`
+
 	Fingerprint string     `json:"fingerprint"`
 	Issuer      string     `json:"issuer"`
 	Watch       token.Hash `json:"-"` // of the agent that watches the card; zero: nobody does

@@ -36,6 +36,8 @@ type Config struct {
 	ServicePages *web.Pages // of the gateway's own pages on service hosts, with their assets at ServiceAssets
 	Log          *slog.Logger
 	Now          func() time.Time
+
+	CreateAccounts bool // a login makes the account that it finds none of; otherwise it is refused
 }
 
 // Service is a place that a person may go to once signed in.
@@ -140,17 +142,16 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	ctx := r.Context()
 	state := s.BrowserState(r)
-	account, err := s.Store.OpenAccount(ctx, store.Account{
-		Subject: newID(), IDType: p.IDType, NationalID: p.NationalID,
-		GivenName: p.GivenName, FamilyName: p.FamilyName, Title: p.Title, Profession: p.Profession,
-	}, s.Now())
-	if err != nil {
+	account, err := s.accountOf(ctx, p)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		s.refuseProof(w, r, p, "no_account")
+		return
+	case err != nil:
 		s.fault(w, r, "open account", err)
 		return
-	}
-	if account.Disabled {
-		s.Refuse(w, r, p.Method, Refusal{Status: http.StatusForbidden, Code: "card_account_disabled", Reason: "account_disabled",
-			Support: NewSupportCode(), Fingerprint: p.Fingerprint, Issuer: p.Issuer})
+	case account.Disabled:
+		s.refuseProof(w, r, p, "account_disabled")
 		return
 	}
 	// Without its line in the audit there is no login.
@@ -170,6 +171,10 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		return
 	}
 	v, secret, err := s.Sessions.open(ctx, account, p, s.Host)
+	if errors.Is(err, store.ErrNotFound) { // disabled since we looked; the trail says so after the success (D14)
+		s.refuseProof(w, r, p, "account_disabled")
+		return
+	}
 	if err != nil {
 		s.fault(w, r, "open session", err)
 		return

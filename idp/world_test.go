@@ -133,6 +133,11 @@ var hierarchy = sync.OnceValues(func() (*testpki.PKI, error) { return testpki.Ne
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	return newWorldWith(t, func(*idp.Config) {})
+}
+
+func newWorldWith(t *testing.T, change func(*idp.Config)) *world {
+	t.Helper()
 	w := &world{clock: &clock{at: start()}, backend: newBackend(t)}
 	var err error
 	if w.pki, err = hierarchy(); err != nil {
@@ -145,16 +150,17 @@ func newWorld(t *testing.T) *world {
 	t.Cleanup(func() { w.store.Close() })
 	pages := newPages(t, web.Site{Name: "ProMess", Log: log})
 	servicePages := newPages(t, web.Site{Name: "ProMess", Origin: auth, AssetsPath: idp.ServiceAssets, Log: log})
-	w.idp, err = idp.New(idp.Config{
+	config := idp.Config{
 		Host: "auth.example.test", Origin: auth,
 		Services: []idp.Service{
 			{Name: "mail", Host: "mail.example.test", Origin: mail, Title: "Messagerie", Home: "/inbox"},
 			{Name: "agenda", Host: "agenda.example.test", Origin: agenda, Title: "Agenda", Home: "/"},
 		},
 		Sessions: idp.NewSessions(idp.SessionsConfig{Store: w.store, Idle: 30 * time.Minute, Absolute: 4 * time.Hour, Now: w.now}), Store: w.store, Audit: audit.New(&w.audit, w.now),
-		Pages: pages, ServicePages: servicePages, Log: log, Now: w.now,
-	})
-	if err != nil {
+		Pages: pages, ServicePages: servicePages, Log: log, Now: w.now, CreateAccounts: true,
+	}
+	change(&config)
+	if w.idp, err = idp.New(config); err != nil {
 		t.Fatal(err)
 	}
 	w.method = &believer{server: w.idp}

@@ -121,7 +121,7 @@ func (m *Method) judge(r *http.Request) outcome {
 	return outcome{Proof: &idp.Proof{
 		Method: Name, ACR: idp.ACRHardware, AMR: []string{"sc", "pin", "mfa"}, Time: m.Now(), Until: verdict.NotAfter,
 		IDType: h.IDType, NationalID: h.NationalID, GivenName: h.GivenName, FamilyName: h.FamilyName,
-		Title: h.Title, Profession: h.ProfessionCode, CardType: h.CardType,
+		Title: h.Title, Profession: h.ProfessionCode, CardType: h.CardType, StructureID: h.StructureID, StructureName: h.StructureName,
 		Fingerprint: verdict.Fingerprint, Issuer: verdict.Issuer,
 	}}
 }

@@ -47,6 +47,9 @@ func (g *Gateway) Dump() string {
 	d.duration("idle", g.Session.Idle)
 	d.duration("absolute", g.Session.Absolute)
 	d.close()
+	d.open("accounts")
+	d.set("create", g.Accounts.Create)
+	d.close()
 	d.text("database", g.Database)
 	d.text("database_password_file", g.DatabasePasswordFile)
 	if g.Support != (Support{}) {

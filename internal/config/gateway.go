@@ -22,6 +22,7 @@ type Gateway struct {
 	Card     Card
 	Services []Service // at least one
 	Session  Session
+	Accounts Accounts
 	Database string // path of a SQLite file, or the URL of a PostgreSQL database, without a password
 	// DatabasePasswordFile holds the password of a PostgreSQL database; empty: the server asks for none.
 	DatabasePasswordFile string
@@ -67,6 +68,11 @@ type Service struct {
 type Session struct {
 	Idle     time.Duration // default 30 min, at most Absolute
 	Absolute time.Duration // default 4 h, at most 12 h
+}
+
+// Accounts says how persons come to have one.
+type Accounts struct {
+	Create bool // the first login with a card makes the account; default true. Otherwise an administrator does
 }
 
 // Support is whom a person may call; shown on every error page.

@@ -55,6 +55,8 @@ support:
 log:
   level: debug
   format: text
+accounts:
+  create: false
 `
 
 // smallYAML sets what must be set.
@@ -135,6 +137,7 @@ func TestGatewayWithDefaults(t *testing.T) {
 			Name: "mail", Host: "mail.example.fr", Backend: &url.URL{Scheme: "http", Host: "127.0.0.1:8080"}, Title: "Mail", Home: "/",
 		}},
 		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
+		Accounts: config.Accounts{Create: true},
 		Database: in("authgw.db"),
 		Log:      config.Log{Level: "info", Format: "json"},
 	}
@@ -197,7 +200,7 @@ func TestGatewayFaultsOfForm(t *testing.T) {
 		{"a number as a key", "log:\n", "log:\n  1: x\n", "37: log: a key of plain text expected, something else given (anchors and merge keys are not used in this file)"},
 		{"two documents", "log:\n", "---\nlog:\n", "37: one YAML document expected, several given"},
 		{"a directive", "name: promess", "%YAML 1.2\n---\nname: promess", "3: one YAML document expected, several given"},
-		{"no YAML", "log:\n", "log: [\n", "36: YAML expected: sequence end token ']' not found"},
+		{"no YAML", "accounts:\n  create: false\n", "accounts: [\n", "39: YAML expected: sequence end token ']' not found"},
 		{"bytes that are not UTF-8", "Messagerie", "\xff", "1: UTF-8 text expected, other bytes given"},
 		{"a NUL byte", "Messagerie", "\x00", "1: UTF-8 text expected, other bytes given"},
 		{"brackets that would take the parser seconds", "name: promess", "name: " + strings.Repeat("[", 30000), "1: at most 512 brackets expected, more given"},
@@ -254,6 +257,8 @@ func TestGatewayFaultsOfValues(t *testing.T) {
 		{"a mail address with more in it", "help@example.fr", "help@example.fr?bcc=x@evil.example", `35: support.mail: a mail address in lower case after the @, such as help@example.fr, expected, "help@example.fr?bcc=x@evil.example" given`},
 		{"a level that does not exist", "level: debug", "level: warning", `37: log.level: one of debug, info, warn, error expected, "warning" given; did you mean "warn"?`},
 		{"a form that does not exist", "format: text", "format: xml", `38: log.format: one of json, text expected, "xml" given`},
+		{"accounts that are made now and then", "create: false", "create: sometimes", `40: accounts.create: true or false expected, "sometimes" given`},
+		{"accounts with a key of the past", "create: false", "creates: false", `40: accounts.creates: unknown key; did you mean "create"?`},
 	}, parseGateway)
 }
 

@@ -56,6 +56,7 @@ func readGateway(top *section) *Gateway {
 	g.Card = readCard(top.sub("card"))
 	services := readServices(top, names)
 	g.Session = readSession(top.sub("session"))
+	g.Accounts = readAccounts(top.sub("accounts"))
 	g.Database, g.DatabasePasswordFile = readDatabase(top)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))
@@ -286,6 +287,12 @@ func readSession(s *section) Session {
 	if r.Absolute > 0 && r.Idle > r.Absolute {
 		s.at("idle").reportf("at most absolute (%s) expected, %s given", short(r.Absolute), short(r.Idle))
 	}
+	s.close()
+	return r
+}
+
+func readAccounts(s *section) Accounts {
+	r := Accounts{Create: optional(s, "create", true, value.boolean)}
 	s.close()
 	return r
 }

@@ -147,6 +147,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	return idp.New(idp.Config{
 		Host: c.Gateway.Hosts.Auth, Origin: origin, Services: services, Sessions: g.sessions,
 		Store: g.store, Audit: g.audit, Pages: pages, ServicePages: servicePages, Log: c.Log, Now: c.Now,
+		CreateAccounts: c.Gateway.Accounts.Create,
 	})
 }
 

@@ -101,6 +101,7 @@ func newFiles(t *testing.T) *files {
 			Name: "mail", Host: "mail.example.test", Title: "Messagerie", Home: "/", Backend: newBackend(t), BackendCA: f.path("backend.pem"),
 		}},
 		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
+		Accounts: config.Accounts{Create: true},
 		Database: f.path("authgw.db"),
 	}
 	return f
