@@ -19,6 +19,8 @@ func commands() []cli.Command {
 		demoCommand(),
 		configCheck(),
 		certsVerify(),
+		auditVerify(),
+		auditExport(),
 	}
 }
 

@@ -44,7 +44,11 @@ func runServe(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Strea
 		return err
 	}
 	log := c.Log.Logger(io.Err)
-	g, err := gateway.New(ctx, gateway.Config{Gateway: c, Materials: materials, Audit: io.Out, Log: log})
+	gc := gateway.Config{Gateway: c, Materials: materials, Log: log}
+	if c.Audit.Stdout {
+		gc.Audit = io.Out
+	}
+	g, err := gateway.New(ctx, gc)
 	if err != nil {
 		return err
 	}

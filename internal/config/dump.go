@@ -59,6 +59,7 @@ func (g *Gateway) Dump() string {
 		d.close()
 	}
 	d.log(g.Log)
+	d.audit(g.Audit)
 	return d.b.String()
 }
 
@@ -175,6 +176,21 @@ func (d *dump) log(l Log) {
 	d.open("log")
 	d.text("level", l.Level)
 	d.text("format", l.Format)
+	d.close()
+}
+
+func (d *dump) audit(a Audit) {
+	d.open("audit")
+	rest := fmt.Sprint(" ", a.Required)
+	if !a.Required {
+		rest += " # careful: logins go on when they cannot be recorded"
+	}
+	d.line("required", rest)
+	d.set("stdout", a.Stdout)
+	if a.Syslog != nil {
+		d.text("syslog", a.Syslog.String())
+	}
+	d.text("syslog_ca", a.SyslogCA)
 	d.close()
 }
 

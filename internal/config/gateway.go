@@ -28,6 +28,7 @@ type Gateway struct {
 	DatabasePasswordFile string
 	Support              Support
 	Log                  Log
+	Audit                Audit
 }
 
 // Hosts are the names that the listener answers to, besides those of the services. Lower case, all different.
@@ -84,6 +85,14 @@ type Support struct {
 type Log struct {
 	Level  string // debug, info (default), warn, error
 	Format string // json (default) or text
+}
+
+// Audit is where the audit trail goes, besides the database.
+type Audit struct {
+	Required bool     // default true: a login that cannot be recorded is refused
+	Stdout   bool     // default true: each event is a JSON line on standard output too
+	Syslog   *url.URL // unix:///path, udp://host:port, tcp://host:port or tls://host:port; nil: none
+	SyslogCA string   // PEM file of the authorities of a tls server; empty: those of the system
 }
 
 // Origin returns the origin of one of the gateway's hosts, as browsers see it.

@@ -57,6 +57,11 @@ log:
   format: text
 accounts:
   create: false
+audit:
+  required: false
+  stdout: false
+  syslog: tls://log.example.fr:6514
+  syslog_ca: server.pem
 `
 
 // smallYAML sets what must be set.
@@ -106,6 +111,7 @@ func TestGatewayWithEverythingSet(t *testing.T) {
 		Database: in("data/authgw.db"),
 		Support:  config.Support{Phone: "+33 1 23 45 67 89", Mail: "help@example.fr"},
 		Log:      config.Log{Level: "debug", Format: "text"},
+		Audit:    config.Audit{Syslog: &url.URL{Scheme: "tls", Host: "log.example.fr:6514"}, SyslogCA: in("server.pem")},
 	}
 	if diff := cmp.Diff(want, got, byValue); diff != "" {
 		t.Errorf("LoadGateway (-want +got):\n%s", diff)
@@ -140,6 +146,7 @@ func TestGatewayWithDefaults(t *testing.T) {
 		Accounts: config.Accounts{Create: true},
 		Database: in("authgw.db"),
 		Log:      config.Log{Level: "info", Format: "json"},
+		Audit:    config.Audit{Required: true, Stdout: true},
 	}
 	if diff := cmp.Diff(want, got, byValue); diff != "" {
 		t.Errorf("ParseGateway (-want +got):\n%s", diff)
@@ -157,6 +164,8 @@ func TestGatewayFormsThatAreAccepted(t *testing.T) {
 		{"document marks around it", "name: promess", "---\nname: promess"},
 		{"no list where revocation is skipped, for a trial", "crls: [cards.crl]\n  allow_test: true\n  insecure_skip_revocation: false", "insecure_skip_revocation: true"},
 		{"an empty list of issuers", `["AC IGC-SANTE FORT PERSONNES"]`, "[]"},
+		{"syslog by a socket", "syslog: tls://log.example.fr:6514\n  syslog_ca: server.pem", "syslog: unix:///dev/log"},
+		{"syslog to an address", "syslog: tls://log.example.fr:6514\n  syslog_ca: server.pem", "syslog: udp://[2001:db8::1]:514"},
 		{"a public port that follows listen", "public_port: 443\n", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -259,6 +268,12 @@ func TestGatewayFaultsOfValues(t *testing.T) {
 		{"a form that does not exist", "format: text", "format: xml", `38: log.format: one of json, text expected, "xml" given`},
 		{"accounts that are made now and then", "create: false", "create: sometimes", `40: accounts.create: true or false expected, "sometimes" given`},
 		{"accounts with a key of the past", "create: false", "creates: false", `40: accounts.creates: unknown key; did you mean "create"?`},
+		{"an audit that is required now and then", "required: false", "required: sometimes", `42: audit.required: true or false expected, "sometimes" given`},
+		{"a syslog server without a port", "tls://log.example.fr:6514", "tls://log.example.fr", `44: audit.syslog: a syslog server such as unix:///dev/log, udp://host:514, tcp://host:601 or tls://host:6514 expected, "tls://log.example.fr" given`},
+		{"a syslog server of another scheme", "tls://log.example.fr:6514", "https://log.example.fr:443", `44: audit.syslog: a syslog server such as unix:///dev/log, udp://host:514, tcp://host:601 or tls://host:6514 expected, "https://log.example.fr:443" given`},
+		{"a syslog server with a path", "tls://log.example.fr:6514", "udp://log.example.fr:514/x", `44: audit.syslog: a syslog server such as unix:///dev/log, udp://host:514, tcp://host:601 or tls://host:6514 expected, "udp://log.example.fr:514/x" given`},
+		{"a syslog socket with a relative path", "tls://log.example.fr:6514", "unix://dev/log", `44: audit.syslog: a syslog server such as unix:///dev/log, udp://host:514, tcp://host:601 or tls://host:6514 expected, "unix://dev/log" given`},
+		{"authorities for a syslog server without TLS", "tls://log.example.fr:6514", "tcp://log.example.fr:601", `45: audit.syslog_ca: a tls server expected beside it, tcp://log.example.fr:601 given`},
 	}, parseGateway)
 }
 

@@ -60,6 +60,7 @@ func readGateway(top *section) *Gateway {
 	g.Database, g.DatabasePasswordFile = readDatabase(top)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))
+	g.Audit = readAudit(top.sub("audit"))
 	top.close()
 
 	checkLoops(g, services, names)
@@ -310,6 +311,20 @@ func readLog(s *section) Log {
 	r := Log{
 		Level:  optional(s, "level", "info", oneOf("debug", "info", "warn", "error")),
 		Format: optional(s, "format", "json", oneOf("json", "text")),
+	}
+	s.close()
+	return r
+}
+
+func readAudit(s *section) Audit {
+	r := Audit{
+		Required: optional(s, "required", true, value.boolean),
+		Stdout:   optional(s, "stdout", true, value.boolean),
+		Syslog:   optional(s, "syslog", nil, syslogServer),
+		SyslogCA: optional(s, "syslog_ca", "", authorities),
+	}
+	if ca := s.at("syslog_ca"); ca.node != nil && r.Syslog != nil && r.Syslog.Scheme != "tls" {
+		ca.reportf("a tls server expected beside it, %s given", r.Syslog)
 	}
 	s.close()
 	return r

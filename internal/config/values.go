@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -182,6 +183,28 @@ func bareURL(text string) (*url.URL, error) {
 		return nil, errNotBare
 	}
 	return &bare, nil
+}
+
+// syslogServer reads where a syslog server listens.
+func syslogServer(v value) (*url.URL, error) {
+	const want = "a syslog server such as unix:///dev/log, udp://host:514, tcp://host:601 or tls://host:6514"
+	text, err := v.text()
+	if err != nil {
+		return nil, v.want(want)
+	}
+	if file, ok := strings.CutPrefix(text, "unix://"); ok && isFile(file) {
+		return &url.URL{Scheme: "unix", Path: file}, nil
+	}
+	u, err := bareURL(text)
+	if err != nil || u.Port() == "" || u.Scheme != "udp" && u.Scheme != "tcp" && u.Scheme != "tls" {
+		return nil, v.want(want)
+	}
+	return u, nil
+}
+
+// isFile reports whether name is an absolute path of a file, written plainly.
+func isFile(name string) bool {
+	return filepath.IsAbs(name) && filepath.Clean(name) == name && name != "/" && !strings.ContainsFunc(name, isSpaceOrControl)
 }
 
 // homePath reads the path that a portal link opens. It stays on the service's host: no scheme, so no javascript: (security

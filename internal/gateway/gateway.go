@@ -34,11 +34,11 @@ const (
 	sweepAfter  = 24 * time.Hour // what is over is kept for a day, for whoever asks what happened
 )
 
-// Config is what a Gateway is made of. Every field is needed but Now.
+// Config is what a Gateway is made of. Every field is needed but Audit and Now.
 type Config struct {
 	Gateway   *config.Gateway
 	Materials Materials
-	Audit     io.Writer // gets the audit events, JSON lines
+	Audit     io.Writer // gets a copy of the audit events, JSON lines; nil: nobody does
 	Log       *slog.Logger
 	Now       func() time.Time // default time.Now
 }
@@ -64,19 +64,27 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &Gateway{store: st, audit: audit.New(c.Audit, c.Now), log: c.Log, now: c.Now}
+	trail, err := OpenAudit(ctx, c.Gateway, audit.Config{Store: st, Lines: c.Audit, Log: c.Log, Now: c.Now})
+	if err != nil {
+		st.Close()
+		return nil, err
+	}
+	g := &Gateway{store: st, audit: trail, log: c.Log, now: c.Now}
 	g.sessions = idp.NewSessions(idp.SessionsConfig{
 		Store: st, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute, Grace: databaseGrace, Now: c.Now,
 	})
 	if err := g.assemble(c); err != nil {
-		st.Close()
+		g.Close()
 		return nil, err
 	}
 	return g, nil
 }
 
 // Close releases what New has opened, when Run was not called.
-func (g *Gateway) Close() error { return g.store.Close() }
+func (g *Gateway) Close() error {
+	g.audit.Close() // first: it writes to the store
+	return g.store.Close()
+}
 
 func (g *Gateway) assemble(c Config) error {
 	g.judge = &judge{
@@ -185,7 +193,7 @@ func cardIssuers(trust *certs.Trust) *x509.CertPool {
 
 // Run serves on listener, and on admin unless it is nil, until ctx ends or something fails, and releases everything. It closes both.
 func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
-	defer g.store.Close()
+	defer g.Close()
 	g.judge.logTrust()
 	if err := g.audit.Record(audit.Event{Kind: audit.ConfigLoaded, Outcome: "success"}); err != nil {
 		return err

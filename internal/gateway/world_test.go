@@ -102,6 +102,7 @@ func newFiles(t *testing.T) *files {
 		}},
 		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
 		Accounts: config.Accounts{Create: true},
+		Audit:    config.Audit{Required: true},
 		Database: f.path("authgw.db"),
 	}
 	return f
