@@ -2,7 +2,8 @@
 //
 // A host is a name, a handler, and what it asks of the client. The name in the handshake (SNI) alone chooses it: a handshake
 // without a name, or with one that is not listed, is refused, and a request whose Host is not the name of its handshake gets 421.
-// So no request reaches a host by another one's TLS rules. There is no default host. A Server is safe for concurrent use.
+// So no request reaches a host by another one's TLS rules. There is no default host. Hosts and certificates may be replaced while it
+// serves. A Server is safe for concurrent use.
 package vhost
 
 import (
@@ -18,6 +19,8 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -50,6 +53,9 @@ type Config struct {
 	CardIssuers *x509.CertPool
 	PublicPort  uint16 // the port that Host headers carry
 	Log         *slog.Logger
+	// HandshakeFailed is told of each handshake that failed, by a word: unknown_name, or handshake for
+	// all else. May be nil.
+	HandshakeFailed func(reason string)
 }
 
 // Limits of the listener. A handler may move the deadlines of its own request with http.ResponseController.
@@ -63,36 +69,36 @@ const (
 
 // Server answers on a listener.
 type Server struct {
+	table   atomic.Pointer[table]
+	none    *tls.Config
+	failed  func(reason string)
+	log     *slog.Logger
+	http    *http.Server
+	serving atomic.Bool
+	unknown sync.Map // connections whose name is unknown, until they are closed
+}
+
+// table is the hosts. It is not changed: a server that gets other hosts gets another table.
+type table struct {
 	hosts map[string]http.Handler
 	tls   map[string]*tls.Config
-	none  *tls.Config
 	port  uint16
-	log   *slog.Logger
-	http  *http.Server
 }
 
 // New checks a configuration and returns its server.
 func New(c Config) (*Server, error) {
 	s := &Server{
-		hosts: map[string]http.Handler{},
-		tls:   map[string]*tls.Config{},
 		// No certificate: the handshake ends with unrecognized_name. And no tickets: all hosts share the keys of theirs (crypto/tls takes
 		// them from the listener's configuration), and a resumption needs no certificate, so that one of a host would open any name (A3).
-		none: &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true},
-		port: c.PublicPort,
-		log:  c.Log,
+		none:   &tls.Config{MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true},
+		failed: c.HandshakeFailed,
+		log:    c.Log,
 	}
-	for _, h := range c.Hosts {
-		name := strings.ToLower(h.Name)
-		if _, dup := s.hosts[name]; dup {
-			return nil, fmt.Errorf("host %q is used twice", name)
-		}
-		conf, err := hostTLS(h, name, c)
-		if err != nil {
-			return nil, err
-		}
-		s.hosts[name], s.tls[name] = h.Handler, conf
+	t, err := newTable(c)
+	if err != nil {
+		return nil, err
 	}
+	s.table.Store(t)
 	s.http = &http.Server{
 		Handler:           http.HandlerFunc(s.serve),
 		ReadHeaderTimeout: HeaderTimeout,
@@ -100,11 +106,55 @@ func New(c Config) (*Server, error) {
 		WriteTimeout:      WriteTimeout,
 		IdleTimeout:       IdleTimeout,
 		MaxHeaderBytes:    MaxHeader,
+		ConnState:         s.observe,
 		// "OPTIONS *" is answered like any other request, by the host that it is for.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     slog.NewLogLogger(c.Log.Handler(), slog.LevelDebug), // strangers' broken handshakes
 	}
 	return s, nil
+}
+
+// Replace puts other hosts, certificates and issuers in the place of those of New, or changes nothing and says why. What follows is
+// theirs: handshakes, and requests, those on connections that are open included. A request under way goes on as it began; an open
+// connection keeps the certificate of its handshake. Of the rest of c, nothing is taken.
+func (s *Server) Replace(c Config) error {
+	t, err := newTable(c)
+	if err == nil {
+		s.table.Store(t)
+	}
+	return err
+}
+
+// Serving says whether connections are accepted.
+func (s *Server) Serving() bool { return s.serving.Load() }
+
+func newTable(c Config) (*table, error) {
+	t := &table{hosts: map[string]http.Handler{}, tls: map[string]*tls.Config{}, port: c.PublicPort}
+	for _, h := range c.Hosts {
+		name := strings.ToLower(h.Name)
+		if _, dup := t.hosts[name]; dup {
+			return nil, fmt.Errorf("host %q is used twice", name)
+		}
+		conf, err := hostTLS(h, name, c)
+		if err != nil {
+			return nil, err
+		}
+		t.hosts[name], t.tls[name] = h.Handler, conf
+	}
+	return t, nil
+}
+
+// observe tells of connections that end before their handshake has.
+func (s *Server) observe(c net.Conn, state http.ConnState) {
+	conn, ok := c.(*tls.Conn)
+	if !ok || state != http.StateClosed || s.failed == nil {
+		return
+	}
+	if _, unknown := s.unknown.LoadAndDelete(conn.NetConn()); unknown {
+		s.failed("unknown_name")
+	} else if !conn.ConnectionState().HandshakeComplete {
+		s.failed("handshake")
+	}
 }
 
 // hostTLS returns the TLS rules of one host.
@@ -160,12 +210,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	defer end()
 	s.http.BaseContext = func(net.Listener) context.Context { return base }
 	failed := make(chan error, 1)
+	s.serving.Store(true)
+	defer s.serving.Store(false)
 	go func() { failed <- s.http.Serve(tl) }() // ends with Shutdown or Close below
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
+	s.serving.Store(false)
 	patience, cancel := context.WithTimeout(base, grace)
 	defer cancel()
 	if err := s.http.Shutdown(patience); err != nil {
@@ -179,8 +232,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 // choose finds the rules of the name in a handshake. Names compare without case (RFC 6066, section 3); crypto/tls has refused a
 // trailing dot and addresses already.
 func (s *Server) choose(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-	if conf := s.tls[strings.ToLower(hello.ServerName)]; conf != nil {
+	if conf := s.table.Load().tls[strings.ToLower(hello.ServerName)]; conf != nil {
 		return conf, nil
+	}
+	if s.failed != nil {
+		s.unknown.Store(hello.Conn, true) // observe takes it out: each connection comes to its end
 	}
 	return s.none, nil
 }
@@ -199,12 +255,14 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	}()
 	w.Header().Set("Strict-Transport-Security", transportSecurity)
 	name := strings.ToLower(r.TLS.ServerName)
-	handler := s.hosts[name]
-	if handler == nil { // unreachable: the handshake would have failed
+	table := s.table.Load()
+	handler := table.hosts[name]
+	if handler == nil { // the host has gone since the handshake
+		w.Header().Set("Connection", "close")
 		http.Error(w, "421 misdirected request", http.StatusMisdirectedRequest)
 		return
 	}
-	if !s.isHost(r.Host, name) {
+	if !table.isHost(r.Host, name) {
 		// RFC 9110, section 7.4. Covers domain fronting and HTTP/2 connections that a browser shares between names.
 		w.Header().Set("Connection", "close")
 		http.Error(w, "421 misdirected request: this connection is for another name", http.StatusMisdirectedRequest)
@@ -214,9 +272,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 }
 
 // isHost says whether a Host header is name, with the public port or without one.
-func (s *Server) isHost(host, name string) bool {
+func (t *table) isHost(host, name string) bool {
 	host = strings.ToLower(host)
-	return host == name || host == name+":"+strconv.Itoa(int(s.port))
+	return host == name || host == name+":"+strconv.Itoa(int(t.port))
 }
 
 // LimitBody bounds the body of every request to max bytes, in time as well: a body that is not there after timeout fails.
