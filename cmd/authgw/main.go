@@ -19,6 +19,13 @@ func commands() []cli.Command {
 		demoCommand(),
 		configCheck(),
 		certsVerify(),
+		userAdd(),
+		userImport(),
+		userList(),
+		userShow(),
+		userDisable(),
+		userEnable(),
+		userReset(),
 		auditVerify(),
 		auditExport(),
 	}

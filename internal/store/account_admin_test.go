@@ -241,7 +241,7 @@ func TestImportDisables(t *testing.T) {
 	_, tok, _ := session(t, s, "s-1", a)
 	e.State = store.StateDisabled
 	got := carry(t, s, plan(t, s, 0, 1, 0, e))
-	diff(t, "imported", got, []store.Imported{{Subject: a.Subject, Ended: []string{"s-1"}}})
+	diff(t, "imported", got, []store.Imported{{Subject: a.Subject, State: store.StateDisabled, Ended: []string{"s-1"}}})
 	_, err := s.SessionByToken(t.Context(), "auth.test", tok)
 	check(t, "session", err, store.ErrNotFound)
 	wantChange(t, s, noon, store.SessionEnded, "s-1")

@@ -15,6 +15,7 @@ import (
 type Imported struct {
 	Subject string
 	Added   bool
+	State   string   // the new one of an account that had another; empty otherwise
 	Ended   []string // sessions that were ended, because it is disabled from now on
 }
 
@@ -168,6 +169,7 @@ func (c conn) changePerson(ctx context.Context, v step, now time.Time) (one Impo
 	case old.Disabled == p.Disabled:
 		err = c.announce(ctx, AccountChanged, p.Subject, now)
 	default: // which announces it
+		one.State = p.State()
 		if err = c.setState(ctx, p.Subject, old.State(), p.State(), now); err == nil && p.Disabled {
 			one.Ended, err = c.endSessionsOf(ctx, p.Subject, "", "disabled", now)
 		}

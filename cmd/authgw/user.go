@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+	"unicode"
+
+	"golang.org/x/sync/errgroup"
+
+	"promess/authgw/internal/audit"
+	"promess/authgw/internal/cli"
+	"promess/authgw/internal/config"
+	"promess/authgw/internal/gateway"
+	"promess/authgw/internal/store"
+)
+
+// userFlags are those of every user command.
+type userFlags struct {
+	config string
+	json   bool
+}
+
+func (f *userFlags) declare(fs *flag.FlagSet, what string) {
+	fs.StringVar(&f.config, "config", "", "configuration `FILE` (YAML)")
+	fs.BoolVar(&f.json, "json", false, what)
+}
+
+// accounts is the database of a gateway, which may run meanwhile.
+type accounts struct {
+	config *config.Gateway
+	store  *store.Store
+	log    *slog.Logger
+	trail  *audit.Log // nil: nothing is changed
+	action string
+	actor  string
+}
+
+// open opens the database of the configuration, to look at.
+func (f *userFlags) open(ctx context.Context, stderr io.Writer) (*accounts, error) {
+	if f.config == "" {
+		return nil, cli.Usagef("--config FILE is missing")
+	}
+	c, err := config.LoadGateway(f.config)
+	if err != nil {
+		return nil, err
+	}
+	a := &accounts{config: c, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
+	a.store, err = gateway.OpenStore(ctx, c, a.log)
+	return a, err
+}
+
+// begin opens the audit trail and writes down who is about to do what: without that nothing is done.
+func (a *accounts) begin(ctx context.Context, action, subject, detail string) (err error) {
+	if a.trail == nil {
+		if a.trail, err = gateway.OpenAudit(ctx, a.config, audit.Config{Store: a.store, Log: a.log}); err != nil {
+			return err
+		}
+	}
+	a.action, a.actor = action, audit.Operator()
+	return a.record(audit.Event{Kind: audit.AdminAction, Subject: subject, Detail: detail})
+}
+
+// close ends the trail and closes the database.
+func (a *accounts) close() {
+	if a.trail != nil {
+		a.trail.Close()
+	}
+	a.store.Close()
+}
+
+// recorders is how many events wait for the trail at once: it keeps those that wait in one transaction.
+const recorders = 512
+
+// record writes events of what this command does. An error after the fact means that it is done and not written down.
+func (a *accounts) record(events ...audit.Event) error {
+	var g errgroup.Group
+	g.SetLimit(recorders)
+	for _, e := range events {
+		e.Actor, e.Action = a.actor, a.action
+		g.Go(func() error { return a.trail.Record(e) })
+	}
+	return g.Wait()
+}
+
+// ended are the events of sessions that were ended.
+func ended(subject, reason string, sessions []string) []audit.Event {
+	var all []audit.Event
+	for _, id := range sessions {
+		all = append(all, audit.Event{Kind: audit.SessionEnded, Subject: subject, Session: id, Reason: reason})
+	}
+	return all
+}
+
+// find returns the accounts that references mean: all of them, or none and why.
+func (a *accounts) find(ctx context.Context, references []string) ([]store.Account, error) {
+	var found []store.Account
+	var problems []string
+	for _, r := range references {
+		account, err := a.store.FindAccount(ctx, r)
+		switch {
+		case errors.Is(err, store.ErrNotFound):
+			problems = append(problems, fmt.Sprintf("no account has the subject or the national identifier %q", r))
+		case errors.Is(err, store.ErrAmbiguous):
+			problems = append(problems, fmt.Sprintf("%q means more than one account; give the subject, which 'authgw user list' shows", r))
+		case err != nil:
+			return nil, err
+		}
+		found = append(found, account)
+	}
+	if len(problems) > 0 {
+		return nil, errors.New(strings.Join(problems, "\n") + "\nnothing was done")
+	}
+	return found, nil
+}
+
+// printJSON prints one object on one line.
+func printJSON(w io.Writer, v any) error {
+	out := json.NewEncoder(w)
+	out.SetEscapeHTML(false)
+	return out.Encode(v)
+}
+
+// visible is a text for a terminal: a name that came from elsewhere does not steer it.
+func visible(text string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, text)
+}
+
+// accountJSON is an account for programs, which rely on it: every key is always there.
+type accountJSON struct {
+	Subject    string  `json:"subject"`
+	IDType     string  `json:"id_type"`
+	NationalID string  `json:"national_id"`
+	GivenName  string  `json:"given_name"`
+	FamilyName string  `json:"family_name"`
+	Title      string  `json:"title"`
+	Profession string  `json:"profession"`
+	Mailbox    string  `json:"mailbox"`
+	Address    string  `json:"address"`
+	Registered *string `json:"registered_at"` // null: the person has not seen yet what is recorded
+	State      string  `json:"state"`
+}
+
+func toJSON(a store.Account) accountJSON {
+	v := accountJSON{
+		Subject: a.Subject, IDType: a.IDType, NationalID: a.NationalID, GivenName: a.GivenName, FamilyName: a.FamilyName, Title: a.Title,
+		Profession: a.Profession, Mailbox: a.Mailbox, Address: a.Address, State: a.State(),
+	}
+	if !a.Registered.IsZero() {
+		at := a.Registered.Format(time.RFC3339)
+		v.Registered = &at
+	}
+	return v
+}
