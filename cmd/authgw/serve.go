@@ -18,8 +18,8 @@ func serve() cli.Command {
 		Summary: "run the gateway",
 		Help: `
 Serves the login pages, the card hosts and the services of the configuration, until SIGTERM or Ctrl-C;
-requests then have 10 seconds to finish. Logs go to standard error, audit events to standard output, one
-JSON object a line. /healthz and /readyz are on the address "admin" of the configuration.
+requests then have 10 seconds to finish. Logs go to standard error, audit events to the database and to
+standard output, one JSON object a line. /healthz and /readyz are on the address "admin" of the configuration.
 
   authgw config check /etc/authgw/authgw.yaml
   authgw serve --config /etc/authgw/authgw.yaml`,

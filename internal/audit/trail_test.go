@@ -269,16 +269,6 @@ func TestTextsOfOthers(t *testing.T) {
 	})
 }
 
-// Sweep forgets sessions and logins; the trail is kept until somebody decides otherwise.
-func TestSweepLeavesTheTrail(t *testing.T) {
-	w := newSQLite(t)
-	w.fill(3)
-	if err := w.store().Sweep(t.Context(), time.Now().AddDate(100, 0, 0)); err != nil {
-		t.Fatal(err)
-	}
-	w.whole(3)
-}
-
 // The head is in the log at each start, for whoever compares it later.
 func TestHeadAtStart(t *testing.T) {
 	w := newSQLite(t)
