@@ -38,6 +38,9 @@ type Config struct {
 	Roots   *x509.CertPool // authorities of an https backend; nil: those of the system
 	Gate    Gate
 	Log     *slog.Logger
+	// Observe is told of each request when it is over: the status of its answer, and how long the head of it took. Of a request
+	// whose client went before, the status is zero. It may be called by several goroutines; nil: nobody is told.
+	Observe func(status int, d time.Duration)
 }
 
 // Proxy forwards to one service.
@@ -97,6 +100,16 @@ type passageKey struct{}
 
 // ServeHTTP forwards a request with a session, and has the gate answer any other.
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if p.config.Observe == nil {
+		p.serve(w, r)
+		return
+	}
+	o := &observed{ResponseWriter: w, began: time.Now()}
+	defer func() { p.config.Observe(o.status, o.took) }() // when the client goes, by a panic
+	p.serve(o, r)
+}
+
+func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodConnect || r.Method == http.MethodTrace { // TRACE would show cookies and identity to a script
 		p.config.Gate.Refuse(w, r, NotAllowed)
 		return

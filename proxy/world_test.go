@@ -47,6 +47,25 @@ type gate struct {
 
 	mu       sync.Mutex
 	refusals []proxy.Refusal
+	observed []observation
+}
+
+// observation is what the proxy told of a request.
+type observation struct {
+	status int
+	took   time.Duration
+}
+
+func (g *gate) observe(status int, took time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.observed = append(g.observed, observation{status, took})
+}
+
+func (g *gate) observations() []observation {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return append([]observation(nil), g.observed...)
 }
 
 var _ proxy.Gate = (*gate)(nil)
@@ -110,7 +129,7 @@ func newWorldOn(t testing.TB, g *gate, backend string, l net.Listener) *world {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.DiscardHandler)
-	p, err := proxy.New(proxy.Config{Service: "mail", Origin: origin, Backend: u, Gate: g, Log: log})
+	p, err := proxy.New(proxy.Config{Service: "mail", Origin: origin, Backend: u, Gate: g, Log: log, Observe: g.observe})
 	if err != nil {
 		t.Fatal(err)
 	}

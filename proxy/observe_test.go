@@ -1,0 +1,93 @@
+package proxy_test
+
+import (
+	"io"
+	"net/http"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"promess/authgw/proxy"
+)
+
+// wantObserved waits until n requests were told of: the last is when its handler returns, which may be after its answer was read.
+func wantObserved(t *testing.T, g *gate, n int) []observation {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if got := g.observations(); len(got) >= n || time.Now().After(end) {
+			if len(got) != n {
+				t.Fatalf("told of %d requests, want %d: %v", len(got), n, got)
+			}
+			return got
+		}
+	}
+}
+
+func TestEachRequestIsToldOfOnce(t *testing.T) {
+	g := &gate{identify: func(r *http.Request) (proxy.Identity, error) {
+		if r.URL.Path == "/nobody" {
+			return proxy.Identity{}, proxy.ErrNoSession
+		}
+		return jeanne(), nil
+	}}
+	w := newWorld(t, g, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/early":
+			w.WriteHeader(http.StatusEarlyHints)
+			w.WriteHeader(http.StatusTeapot)
+		case "/cut":
+			panic(http.ErrAbortHandler)
+		case "/long": // the head comes at once; what follows takes its time and is not counted
+			w.WriteHeader(http.StatusOK)
+			w.(http.Flusher).Flush()
+			time.Sleep(300 * time.Millisecond)
+		}
+	}))
+	c := w.client(t, "http/1.1")
+	for i, test := range []struct {
+		path string
+		want int
+	}{
+		{"/", http.StatusOK}, {"/early", http.StatusTeapot}, {"/nobody", http.StatusUnauthorized}, {"/cut", http.StatusBadGateway}, {"/long", http.StatusOK},
+	} {
+		do(t, c, request(t, http.MethodGet, test.path, nil))
+		got := wantObserved(t, g, i+1)[i]
+		if got.status != test.want {
+			t.Errorf("%s: told of %d, want %d", test.path, got.status, test.want)
+		}
+		if test.path == "/long" && got.took >= 300*time.Millisecond {
+			t.Errorf("the head took %v, want the time to the head", got.took)
+		}
+	}
+}
+
+func TestWebSocketIsToldOfByItsHead(t *testing.T) {
+	g := &gate{}
+	w := newWorld(t, g, socketService(t, new(atomic.Int32), echo))
+	conn, br := w.socket(t)
+	io.WriteString(conn, "ping")
+	if _, err := io.ReadFull(br, make([]byte, 4)); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if got := wantObserved(t, g, 1)[0]; got.status != http.StatusSwitchingProtocols {
+		t.Errorf("told of %d, want 101", got.status)
+	}
+}
+
+func TestClientThatGoesIsToldOf(t *testing.T) {
+	g := &gate{}
+	reached, done := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, g, serve(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(reached)
+		<-done
+	}))
+	defer close(done)
+	conn := w.open(t)
+	io.WriteString(conn, "GET / HTTP/1.1\r\nHost: "+host+"\r\n\r\n")
+	within(t, reached, "the request at the service")
+	conn.Close()
+	if got := wantObserved(t, g, 1)[0]; got.status != 0 {
+		t.Errorf("told of %d, want 0: nobody heard an answer", got.status)
+	}
+}
