@@ -66,8 +66,9 @@ func record(t testing.TB, s *store.Store, reference string) recorded {
 }
 
 // A25: what an administrator writes must mean one account; A24: it is compared exactly.
-func TestFindAccount(t *testing.T) {
-	s := newStore(t)
+func TestFindAccount(t *testing.T) { each(t, testFindAccount) }
+
+func testFindAccount(t *testing.T, s *store.Store) {
 	a := account(t, s)
 	other := jeanne() // the same number in another type: another person
 	other.IDType, other.Subject, other.NationalID = "ADELI", "u-adeli", "099700218896"
@@ -94,8 +95,9 @@ func TestFindAccount(t *testing.T) {
 	}
 }
 
-func TestEachAccount(t *testing.T) {
-	s := newStore(t)
+func TestEachAccount(t *testing.T) { each(t, testEachAccount) }
+
+func testEachAccount(t *testing.T, s *store.Store) {
 	carry(t, s, plan(t, s, 3, 0, 0,
 		store.Entry{IDType: "RPPS", NationalID: "810000000001", GivenName: "Élise", FamilyName: "Zola", Nominative: []string{"elise.zola@mssante.example"}},
 		store.Entry{IDType: "RPPS", NationalID: "810000000002", GivenName: "Paul", FamilyName: "Albert", State: store.StateDisabled},
@@ -137,8 +139,9 @@ func TestEachAccount(t *testing.T) {
 	}
 }
 
-func TestForgetAddress(t *testing.T) {
-	s := newStore(t)
+func TestForgetAddress(t *testing.T) { each(t, testForgetAddress) }
+
+func testForgetAddress(t *testing.T, s *store.Store) {
 	a := account(t, s)
 	if err := s.SetAddress(t.Context(), a.Subject, "jeanne@example.fr", noon); err != nil {
 		t.Fatal(err)
@@ -166,8 +169,9 @@ func wantChange(t *testing.T, s *store.Store, since time.Time, kind store.Change
 	}
 }
 
-func TestImport(t *testing.T) {
-	s := newStore(t)
+func TestImport(t *testing.T) { each(t, testImport) }
+
+func testImport(t *testing.T, s *store.Store) {
 	e := entry()
 	e.Profession, e.Address, e.Nominative = "10", "jeanne@example.fr", []string{"j.martin@mssante.example", "jeanne@mssante.example"}
 	e.Organisational = []string{"accueil@mssante.example"}
@@ -233,8 +237,9 @@ func TestImport(t *testing.T) {
 }
 
 // D14: a person whom an import disables is out at once, with every session.
-func TestImportDisables(t *testing.T) {
-	s := newStore(t)
+func TestImportDisables(t *testing.T) { each(t, testImportDisables) }
+
+func testImportDisables(t *testing.T, s *store.Store) {
 	e := entry()
 	carry(t, s, plan(t, s, 1, 0, 0, e))
 	a := record(t, s, e.NationalID).Account
@@ -259,8 +264,9 @@ func TestImportDisables(t *testing.T) {
 }
 
 // A mailbox is somebody's mail. F9, A25: two persons never come to share one by a mistake in a file.
-func TestImportOfSomebodyElsesMailbox(t *testing.T) {
-	s := newStore(t)
+func TestImportOfSomebodyElsesMailbox(t *testing.T) { each(t, testImportOfSomebodyElsesMailbox) }
+
+func testImportOfSomebodyElsesMailbox(t *testing.T, s *store.Store) {
 	person := func(n int, mailboxes ...string) store.Entry {
 		return store.Entry{IDType: "RPPS", NationalID: fmt.Sprintf("8100000000%02d", n), GivenName: "Anne", FamilyName: "Martin", Nominative: mailboxes}
 	}
