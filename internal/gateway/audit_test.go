@@ -15,6 +15,8 @@ func TestLoginsNeedTheTrail(t *testing.T) {
 		f := newFiles(t)
 		f.config.Audit.Required = required
 		r := f.run(t)
+		p := r.person(t, f.card(t, testpki.Card{}))
+		p.wantSignedIn(false) // it serves, and so has written down that it began
 		db, err := sql.Open("sqlite", f.path("authgw.db")+"?_pragma=busy_timeout(5000)")
 		if err != nil {
 			t.Fatal(err)
@@ -23,7 +25,6 @@ func TestLoginsNeedTheTrail(t *testing.T) {
 		if _, err := db.ExecContext(t.Context(), "ALTER TABLE audit_events RENAME TO away"); err != nil {
 			t.Fatal(err)
 		}
-		p := r.person(t, f.card(t, testpki.Card{}))
 		status, body, _ := p.logIn()
 		if required && (status != http.StatusServiceUnavailable || strings.Contains(body, "audit")) {
 			t.Errorf("the login is answered with %d, want 503 and nothing of the inside: %s", status, body)
