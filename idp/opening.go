@@ -5,34 +5,45 @@ import (
 	"net/http"
 	"slices"
 
+	"promess/authgw/internal/audit"
 	"promess/authgw/internal/store"
 )
 
 // accountOf returns the account that a proof opens: that of its national identifier, and nothing else of it counts (F9). ErrNotFound
 // of package store: there is none, and logins make none here.
-func (s *Server) accountOf(ctx context.Context, p Proof) (store.Account, error) {
+func (s *Server) accountOf(r *http.Request, p Proof) (store.Account, error) {
+	ctx, subject := r.Context(), newID()
 	open := s.Store.RefreshAccount
 	if s.CreateAccounts {
 		open = s.Store.OpenAccount
 	}
 	account, err := open(ctx, store.Account{
-		Subject: newID(), IDType: p.IDType, NationalID: p.NationalID,
+		Subject: subject, IDType: p.IDType, NationalID: p.NationalID,
 		GivenName: p.GivenName, FamilyName: p.FamilyName, Title: p.Title, Profession: p.Profession,
 	}, s.Now())
-	if err != nil || account.Disabled || p.StructureID == "" {
+	if err != nil {
 		return account, err
 	}
-	return account, s.noteStructure(ctx, account.Subject, store.Structure{ID: p.StructureID, Name: p.StructureName})
+	if account.Subject == subject {
+		s.record(audit.Event{Kind: audit.AccountCreated, Subject: subject, Method: p.Method, Source: Source(r), Fingerprint: p.Fingerprint})
+	}
+	if account.Disabled || p.StructureID == "" {
+		return account, nil
+	}
+	return s.noteStructure(ctx, account, store.Structure{ID: p.StructureID, Name: p.StructureName})
 }
 
-// noteStructure notes where a person works, as the card says. Nearly always it is known: reading costs less than a write that changes
-// nothing.
-func (s *Server) noteStructure(ctx context.Context, subject string, at store.Structure) error {
-	known, err := s.Store.StructuresOf(ctx, subject)
+// noteStructure notes where a person works, as the card says, and returns the account with it. Nearly always it is known: reading costs
+// less than a write that changes nothing.
+func (s *Server) noteStructure(ctx context.Context, account store.Account, at store.Structure) (store.Account, error) {
+	known, err := s.Store.StructuresOf(ctx, account.Subject)
 	if err != nil || slices.Contains(known, at) {
-		return err
+		return account, err
 	}
-	return s.Store.AddStructure(ctx, subject, at.ID, at.Name)
+	if err := s.Store.AddStructure(ctx, account.Subject, at.ID, at.Name); err != nil {
+		return account, err
+	}
+	return s.Store.AccountBySubject(ctx, account.Subject)
 }
 
 // refuseProof tells a person who has proved who they are that it opens nothing: no_account or account_disabled.

@@ -102,6 +102,17 @@ func TestD14DisabledDuringTheLogin(t *testing.T) {
 	}
 }
 
+func TestAccountThatALoginMakesIsInTheAudit(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	b.logIn()
+	b.logIn() // which makes none
+	created := w.events(t, audit.AccountCreated)
+	if len(created) != 1 || created[0].Subject != w.find(t, b).Account.Subject || created[0].Method != "card" {
+		t.Errorf("accounts created = %+v, want one, by the card", created)
+	}
+}
+
 func TestStructuresOfCardsAreNoted(t *testing.T) {
 	w := newWorld(t)
 	for _, at := range []store.Structure{{}, {ID: "10B0057881", Name: "HOPITAL"}, {ID: "10B0057881", Name: "HÔPITAL"}, {ID: "1750100018"}} {

@@ -142,7 +142,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	ctx := r.Context()
 	state := s.BrowserState(r)
-	account, err := s.accountOf(ctx, p)
+	account, err := s.accountOf(r, p)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		s.refuseProof(w, r, p, "no_account")
