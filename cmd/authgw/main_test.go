@@ -9,14 +9,17 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,6 +40,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"status": status,
 			"ready":  ready,
+			"shows":  shows,
+			"hangup": hangup,
 			"taken":  taken,
 			"sql":    changeDatabase,
 		},
@@ -81,6 +86,39 @@ func ready(ts *testscript.TestScript, neg bool, args []string) {
 		}
 	}
 	ts.Fatalf("not ready after 20 seconds")
+}
+
+// hangup sends SIGHUP to the programs in the background.
+func hangup(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: hangup")
+	}
+	for _, cmd := range ts.BackgroundCmds() {
+		ts.Check(cmd.Process.Signal(syscall.SIGHUP))
+	}
+}
+
+// shows waits until what the admin listener answers fits an expression: shows PATH EXPRESSION
+func shows(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: shows PATH EXPRESSION")
+	}
+	want, err := regexp.Compile(args[1])
+	ts.Check(err)
+	client := http.Client{Timeout: time.Second}
+	var last string
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		answer, err := client.Get("http://" + ts.Getenv("ADMIN") + args[0])
+		if err != nil {
+			continue
+		}
+		body, _ := io.ReadAll(io.LimitReader(answer.Body, 1<<20))
+		answer.Body.Close()
+		if last = string(body); want.MatchString(last) {
+			return
+		}
+	}
+	ts.Fatalf("%s does not show %q after 20 seconds, but %q", args[0], args[1], last)
 }
 
 // taken listens on an address until the script ends: taken ADDRESS

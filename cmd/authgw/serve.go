@@ -5,6 +5,10 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
 
 	"promess/authgw/internal/cli"
 	"promess/authgw/internal/config"
@@ -19,7 +23,11 @@ func serve() cli.Command {
 		Help: `
 Serves the login pages, the card hosts and the services of the configuration, until SIGTERM or Ctrl-C;
 requests then have 10 seconds to finish. Logs go to standard error, audit events to the database and to
-standard output, one JSON object a line. /healthz and /readyz are on the address "admin" of the configuration.
+standard output, one JSON object a line. /healthz, /readyz and /metrics are on the address "admin" of the configuration.
+
+The configuration, certificates, authorities and revocation lists are read again when their files change,
+and at SIGHUP, without dropping a connection. What cannot be used is refused, loudly, and all of what was
+in force stays. listen, public_port, admin, hosts, database, audit and log take a restart.
 
   authgw config check /etc/authgw/authgw.yaml
   authgw serve --config /etc/authgw/authgw.yaml`,
@@ -35,16 +43,16 @@ func runServe(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Strea
 	if *file == "" {
 		return cli.Usagef("--config FILE is missing")
 	}
-	c, err := config.LoadGateway(*file)
-	if err != nil {
-		return err
-	}
-	materials, err := gateway.LoadMaterials(c)
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from the start: by itself it would end the process
+	defer signal.Stop(hangup)
+	load := func() (*config.Gateway, gateway.Materials, error) { return gateway.Load(*file) }
+	c, materials, err := load()
 	if err != nil {
 		return err
 	}
 	log := c.Log.Logger(io.Err)
-	gc := gateway.Config{Gateway: c, Materials: materials, Log: log}
+	gc := gateway.Config{Gateway: c, Materials: materials, Log: log, Version: version(), Load: load, Hangup: hangup}
 	if c.Audit.Stdout {
 		gc.Audit = io.Out
 	}
@@ -63,6 +71,14 @@ func runServe(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Strea
 	}
 	log.Info("authgw has stopped")
 	return nil
+}
+
+// version is that of the program, as it was built.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok {
+		return info.Main.Version
+	}
+	return "unknown"
 }
 
 // listen takes the addresses of the configuration; admin is nil when it is off.

@@ -13,16 +13,19 @@ import (
 // readiness is the answer of /readyz. It names no person and no secret.
 type readiness struct {
 	Ready    bool     `json:"ready"`
-	Problems []string `json:"problems"` // never null
+	Problems []string `json:"problems"`           // never null
+	Warnings []string `json:"warnings,omitempty"` // what somebody should see to, though people can sign in
 }
 
-// adminHandler answers health questions: /healthz says that the process lives, /readyz that it can sign people in, or why not.
+// adminHandler answers health questions: /healthz says that the process lives, /readyz that it can sign people in, or why
+// not, /metrics what it does.
 func (g *Gateway) adminHandler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		w.Write([]byte("ok\n"))
 	})
+	mux.Handle("GET /metrics", g.metrics.Handler(g.log))
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		ready := g.ready(r.Context())
 		w.Header().Set("Content-Type", "application/json")
@@ -36,9 +39,20 @@ func (g *Gateway) adminHandler() http.Handler {
 }
 
 func (g *Gateway) ready(ctx context.Context) readiness {
-	ctx, done := context.WithTimeout(ctx, 2*time.Second)
+	ctx, done := context.WithTimeout(ctx, databasePatience)
 	defer done()
 	v := readiness{Problems: append([]string{}, g.judge.problems()...)}
+	if !g.server.Serving() {
+		v.Problems = append(v.Problems, "the listener takes no connections")
+	}
+	for _, c := range g.parts.Load().certificates {
+		if g.now().After(c.NotAfter) {
+			v.Problems = append(v.Problems, "the server certificate of "+c.Host+" was good until "+c.NotAfter.UTC().Format(time.RFC3339))
+		}
+	}
+	if why := g.failure.Load(); why != nil {
+		v.Warnings = append(v.Warnings, "the configuration on disk is refused, the one before is in force: "+*why)
+	}
 	if err := g.store.Ping(ctx); err != nil {
 		v.Problems = append(v.Problems, "the database does not answer")
 	}

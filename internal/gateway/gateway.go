@@ -8,15 +8,18 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"promess/authgw/certs"
 	"promess/authgw/idp"
-	"promess/authgw/idp/card"
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/config"
+	"promess/authgw/internal/metrics"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/vhost"
 	"promess/authgw/internal/web"
@@ -34,13 +37,18 @@ const (
 	sweepAfter  = 24 * time.Hour // what is over is kept for a day, for whoever asks what happened
 )
 
-// Config is what a Gateway is made of. Every field is needed but Audit and Now.
+// Config is what a Gateway is made of. The first two and Log are needed.
 type Config struct {
 	Gateway   *config.Gateway
 	Materials Materials
 	Audit     io.Writer // gets a copy of the audit events, JSON lines; nil: nobody does
 	Log       *slog.Logger
 	Now       func() time.Time // default time.Now
+	Version   string           // of the program, for the metrics
+	// Load reads the configuration and its materials again, when their files have changed and at a Hangup. Nil: only the revocation
+	// lists are read again.
+	Load   func() (*config.Gateway, Materials, error)
+	Hangup <-chan os.Signal // SIGHUP; may be nil
 }
 
 // Gateway is a gateway that can run.
@@ -49,10 +57,20 @@ type Gateway struct {
 	sessions *idp.Sessions
 	audit    *audit.Log
 	judge    *judge
-	card     *card.Method
+	keys     *idp.Keys
+	metrics  *metrics.Metrics
 	server   *vhost.Server
+	parts    atomic.Pointer[parts]
+	failure  atomic.Pointer[string] // why what is on disk is not in force; nil: it is
+	made     Config
 	log      *slog.Logger
 	now      func() time.Time
+
+	reading               sync.Mutex // held while files are looked at and read
+	settled, listsSettled settling
+
+	swap    sync.Mutex // held while parts are replaced, for a moment
+	stopped bool
 }
 
 // New opens the database and puts the parts together. Run or Close must follow.
@@ -64,12 +82,13 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	if err != nil {
 		return nil, err
 	}
-	trail, err := OpenAudit(ctx, c.Gateway, audit.Config{Store: st, Lines: c.Audit, Log: c.Log, Now: c.Now})
+	g := &Gateway{store: st, log: c.Log, now: c.Now, made: c}
+	g.metrics = metrics.New(c.Version, observed{g}, c.Now)
+	g.audit, err = OpenAudit(ctx, c.Gateway, audit.Config{Store: st, Lines: &eventWriter{to: c.Audit, see: g.metrics.Event}, Log: c.Log, Now: c.Now})
 	if err != nil {
 		st.Close()
 		return nil, err
 	}
-	g := &Gateway{store: st, audit: trail, log: c.Log, now: c.Now}
 	g.sessions = idp.NewSessions(idp.SessionsConfig{
 		Store: st, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute, Grace: databaseGrace, Now: c.Now,
 	})
@@ -86,44 +105,22 @@ func (g *Gateway) Close() error {
 	return g.store.Close()
 }
 
-func (g *Gateway) assemble(c Config) error {
-	g.judge = &judge{
-		config: certs.Config{
-			Trust: c.Materials.Trust, AllowTest: c.Gateway.Card.AllowTest,
-			InsecureSkipRevocation: c.Gateway.Card.InsecureSkipRevocation, Now: c.Now,
-		},
-		materials: c.Materials, audit: g.audit, log: c.Log, now: c.Now,
-	}
-	if err := g.judge.load(); err != nil {
+func (g *Gateway) assemble(c Config) (err error) {
+	g.judge = &judge{audit: g.audit, log: c.Log, now: c.Now}
+	if g.keys, err = idp.NewKeys(c.Gateway.Origin(c.Gateway.Hosts.Auth), c.Now); err != nil {
 		return err
 	}
-	provider, err := g.provider(c)
+	p, err := g.build(c)
 	if err != nil {
 		return err
 	}
-	g.card = card.New(card.Config{
-		Server: provider, Verifier: g.judge.current.Load, Gateway: c.Gateway.Name, AgentPort: c.Gateway.AgentPort,
-		BrowserOrigin: browserOrigin(c.Gateway), EndOnRemoval: c.Gateway.Card.EndOnRemoval, Store: g.store, Log: c.Log, Now: c.Now,
-	})
-	hosts := []vhost.Host{
-		{Name: c.Gateway.Hosts.Auth, Handler: provider.Handler(g.card)},
-		{Name: c.Gateway.Hosts.Card, Client: vhost.CardOfAgent, Handler: g.card.CardHost()},
+	if g.server, err = vhost.New(p.hosts); err != nil {
+		return err
 	}
-	if name := c.Gateway.Hosts.BrowserCard; name != "" {
-		hosts = append(hosts, vhost.Host{Name: name, Client: vhost.CardOfBrowser, Handler: g.card.BrowserCardHost()})
-	}
-	for _, s := range provider.Services {
-		h, err := serviceHost(c, provider.Gate(s))
-		if err != nil {
-			return err
-		}
-		hosts = append(hosts, h)
-	}
-	g.server, err = vhost.New(vhost.Config{
-		Hosts: hosts, Certificates: c.Materials.Certificates, CardIssuers: cardIssuers(c.Materials.Trust),
-		PublicPort: c.Gateway.PublicPort, Log: c.Log,
-	})
-	return err
+	g.judge.use(p.verdicts)
+	g.parts.Store(p)
+	g.metrics.Loaded(c.Now())
+	return nil
 }
 
 // provider makes the auth host with its pages.
@@ -154,6 +151,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	}
 	return idp.New(idp.Config{
 		Host: c.Gateway.Hosts.Auth, Origin: origin, Services: services, Sessions: g.sessions,
+		Keys:  g.keys,
 		Store: g.store, Audit: g.audit, Pages: pages, ServicePages: servicePages, Log: c.Log, Now: c.Now,
 		CreateAccounts: c.Gateway.Accounts.Create,
 	})
@@ -167,13 +165,14 @@ func browserOrigin(g *config.Gateway) string {
 }
 
 // serviceHost is one service behind its gate.
-func serviceHost(c Config, gate *idp.Gate) (vhost.Host, error) {
+func (g *Gateway) serviceHost(c Config, gate *idp.Gate) (vhost.Host, error) {
 	for _, s := range c.Gateway.Services {
 		if s.Name != gate.Service().Name {
 			continue
 		}
 		p, err := proxy.New(proxy.Config{
 			Service: s.Name, Origin: gate.Service().Origin, Backend: s.Backend, Roots: c.Materials.BackendRoots[s.Name], Gate: gate, Log: c.Log,
+			Observe: g.metrics.Requests(s.Name),
 		})
 		return vhost.Host{Name: s.Host, Handler: gate.Handler(p)}, err
 	}
@@ -203,10 +202,10 @@ func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
 	if admin != nil {
 		group.Go(func() error { return serveAdmin(ctx, admin, g.adminHandler(), g.log) })
 	}
-	group.Go(func() error { g.judge.keep(ctx); return nil })
+	group.Go(func() error { g.keep(ctx); return nil })
 	group.Go(func() error { g.sweep(ctx); return nil })
 	group.Go(func() error { g.sessions.Run(ctx, g.log); return nil })
-	stop := context.AfterFunc(ctx, g.card.Stop) // agents hold requests open for longer than the grace
+	stop := context.AfterFunc(ctx, g.stop)
 	defer stop()
 	return group.Wait()
 }

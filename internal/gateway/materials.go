@@ -20,11 +20,28 @@ type Materials struct {
 	Changed func() bool
 	// BackendRoots are the authorities of https backends, by name of the service. A service that is not here has those of the system.
 	BackendRoots map[string]*x509.CertPool
+
+	files *fileWatch // all other files, that of the configuration included; nil: they are not watched
+}
+
+// Load reads a configuration file and the materials that it names.
+func Load(file string) (*config.Gateway, Materials, error) {
+	before := newFileWatch(file) // what changes while it is read has changed after
+	c, err := config.LoadGateway(file)
+	if err != nil {
+		return nil, Materials{}, err
+	}
+	m, err := LoadMaterials(c)
+	if err != nil {
+		return nil, Materials{}, err
+	}
+	m.files.join(before)
+	return c, m, nil
 }
 
 // LoadMaterials reads them. A file that is missing, empty or holds anything else is an error, never a reason to go on without it (A1).
 func LoadMaterials(c *config.Gateway) (Materials, error) {
-	m := Materials{BackendRoots: map[string]*x509.CertPool{}}
+	m := Materials{BackendRoots: map[string]*x509.CertPool{}, files: newFileWatch(namedFiles(c)...)}
 	for _, pair := range c.TLS {
 		cert, err := tls.LoadX509KeyPair(pair.Cert, pair.Key) // fills in Leaf
 		if err != nil {
@@ -37,8 +54,8 @@ func LoadMaterials(c *config.Gateway) (Materials, error) {
 		return Materials{}, err
 	}
 	m.Trust = trust
+	m.Changed = newFileWatch(c.Card.CRLs...).changed
 	m.CRLs = func() (*certs.CRLs, error) { return certs.LoadCRLs(trust, c.Card.CRLs) }
-	m.Changed = newFileWatch(c.Card.CRLs).changed
 	for _, s := range c.Services {
 		if s.BackendCA == "" {
 			continue
@@ -56,30 +73,19 @@ func LoadMaterials(c *config.Gateway) (Materials, error) {
 	return m, nil
 }
 
-// fileWatch notices that files were replaced, by their size and time. It is used by one goroutine.
-type fileWatch struct {
-	files []string
-	seen  []os.FileInfo // nil: could not be read
-}
-
-func newFileWatch(files []string) *fileWatch {
-	w := &fileWatch{files: files, seen: make([]os.FileInfo, len(files))}
-	w.changed()
-	return w
-}
-
-func (w *fileWatch) changed() bool {
-	changed := false
-	for i, file := range w.files {
-		now, err := os.Stat(file)
-		if err != nil {
-			now = nil
-		}
-		old := w.seen[i]
-		if (old == nil) != (now == nil) || now != nil && (now.Size() != old.Size() || !now.ModTime().Equal(old.ModTime())) {
-			changed = true
-		}
-		w.seen[i] = now
+// namedFiles are the files of a configuration whose change is a reason to read it again, but the revocation lists: those are read alone.
+func namedFiles(c *config.Gateway) []string {
+	files := []string{c.Card.Trust}
+	if c.File != "" {
+		files = append(files, c.File)
 	}
-	return changed
+	for _, pair := range c.TLS {
+		files = append(files, pair.Cert, pair.Key)
+	}
+	for _, s := range c.Services {
+		if s.BackendCA != "" {
+			files = append(files, s.BackendCA)
+		}
+	}
+	return files
 }

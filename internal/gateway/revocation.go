@@ -1,8 +1,8 @@
 package gateway
 
 import (
-	"context"
 	"log/slog"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -12,86 +12,88 @@ import (
 	"promess/authgw/internal/audit"
 )
 
-// revocationPeriod is how often the files of revocation lists are looked at.
-const revocationPeriod = time.Minute
-
-// judge holds the current verifier of cards and replaces it when the revocation lists change.
+// judge holds the current verifier of cards and replaces it when the revocation lists or the authorities change.
 type judge struct {
-	config    certs.Config
-	materials Materials
-	audit     *audit.Log
-	log       *slog.Logger
-	now       func() time.Time
-	current   atomic.Pointer[certs.Verifier]
-	lists     atomic.Pointer[certs.CRLs]
+	audit   *audit.Log
+	log     *slog.Logger
+	now     func() time.Time
+	current atomic.Pointer[verdicts]
+
+	failure string // of the last look at the lists; used by who looks
 }
 
-// load reads the lists. Those that were in force stay when the new ones cannot be read: they refuse by themselves once they are
-// outdated.
-func (j *judge) load() error {
-	lists, err := j.materials.CRLs()
+// verdicts are what cards are judged by. They are not changed: others take their place.
+type verdicts struct {
+	config    certs.Config
+	materials Materials
+	verifier  *certs.Verifier
+}
+
+// newVerdicts reads the lists of materials.
+func newVerdicts(c certs.Config, m Materials) (*verdicts, error) {
+	lists, err := m.CRLs()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	c := j.config
-	c.CRLs = lists
+	c.Trust, c.CRLs = m.Trust, lists
 	v, err := certs.NewVerifier(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	return &verdicts{config: c, materials: m, verifier: v}, nil
+}
+
+// verifier returns the current one.
+func (j *judge) verifier() *certs.Verifier { return j.current.Load().verifier }
+
+// use judges by v from now on.
+func (j *judge) use(v *verdicts) {
 	j.current.Store(v)
-	j.lists.Store(lists)
-	for _, l := range lists.Lists() {
+	j.failure = ""
+	for _, l := range v.config.CRLs.Lists() {
 		j.log.Info("revocation list loaded", "issuer", l.Issuer, "number", l.Number, "entries", l.Entries,
 			"this_update", l.ThisUpdate, "next_update", l.NextUpdate)
-		e := audit.Event{Kind: audit.CRLLoaded, Outcome: "success", Issuer: l.Issuer,
-			Detail: "number " + l.Number + ", entries " + strconv.Itoa(l.Entries) + ", until " + l.NextUpdate.UTC().Format(time.RFC3339)}
-		if err := j.audit.Record(e); err != nil {
-			j.log.Error("audit event lost", "kind", string(e.Kind), "error", err)
-		}
+		j.record(audit.Event{Kind: audit.CRLLoaded, Outcome: "success", Issuer: l.Issuer,
+			Detail: "number " + l.Number + ", entries " + strconv.Itoa(l.Entries) + ", until " + l.NextUpdate.UTC().Format(time.RFC3339)})
 	}
 	for _, problem := range j.problems() {
 		j.log.Warn("cards will be refused", "problem", problem)
 	}
-	return nil
 }
 
-// keep looks after the lists until ctx ends.
-func (j *judge) keep(ctx context.Context) {
-	tick := time.NewTicker(revocationPeriod)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		j.refresh()
+func (j *judge) record(e audit.Event) {
+	if err := j.audit.Record(e); err != nil {
+		j.log.Error("audit event lost", "kind", string(e.Kind), "error", err)
 	}
 }
 
-// refresh reads the lists again when they may have changed. It is used by one goroutine.
+// refresh reads the lists again. Those in force stay when the new ones cannot be read: they refuse by themselves once they are outdated.
 func (j *judge) refresh() {
-	if j.materials.Changed == nil || !j.materials.Changed() {
+	now := j.current.Load()
+	v, err := newVerdicts(now.config, now.materials)
+	if err == nil {
+		j.use(v)
 		return
 	}
-	if err := j.load(); err != nil {
+	if err.Error() != j.failure { // it is tried again at every look
 		j.log.Error("new revocation lists refused, the old ones stay in force", "error", err)
 	}
+	j.failure = err.Error()
 }
 
 // problems says what makes cards be refused with revocation_unknown now: a list that is missing or outdated, of an authority that
 // issues cards or of one above it.
 func (j *judge) problems() []string {
-	if j.config.InsecureSkipRevocation {
+	v := j.current.Load()
+	if v.config.InsecureSkipRevocation {
 		return nil
 	}
 	until := map[string]time.Time{}
-	for _, l := range j.lists.Load().Lists() {
+	for _, l := range v.config.CRLs.Lists() {
 		until[l.Issuer] = l.NextUpdate
 	}
 	var all []string
-	for _, name := range j.listsNeeded() {
+	for _, name := range ListsNeeded(v.config.Trust) {
 		switch end, ok := until[name]; {
 		case !ok:
 			all = append(all, "no revocation list of "+name)
@@ -102,18 +104,15 @@ func (j *judge) problems() []string {
 	return all
 }
 
-// listsNeeded names the authorities whose lists a login asks for: those that issue cards, and those that issued them.
-func (j *judge) listsNeeded() []string {
+// ListsNeeded names the authorities whose revocation lists a login asks for: those that issue cards, and those that issued them.
+func ListsNeeded(trust *certs.Trust) []string {
 	var names []string
 	add := func(name string) {
-		for _, n := range names {
-			if n == name {
-				return
-			}
+		if !slices.Contains(names, name) {
+			names = append(names, name)
 		}
-		names = append(names, name)
 	}
-	authorities := j.materials.Trust.Authorities()
+	authorities := trust.Authorities()
 	for _, a := range authorities {
 		if !a.IssuesCards {
 			continue
@@ -128,28 +127,27 @@ func (j *judge) listsNeeded() []string {
 	return names
 }
 
-// logTrust says at every start whom cards are believed from, and what lowers security.
+// logTrust says, whenever it is decided, whom cards are believed from, and what lowers security.
 func (j *judge) logTrust() {
-	for _, a := range j.materials.Trust.Authorities() {
+	v := j.current.Load()
+	for _, a := range v.config.Trust.Authorities() {
 		j.log.Info("authority trusted", "name", a.Name, "root", a.Root, "issues_cards", a.IssuesCards, "published_by_ans", a.Published, "until", a.NotAfter)
-		if a.Test && !j.config.AllowTest {
+		if a.Test && !v.config.AllowTest {
 			j.log.Warn("a test authority is configured; its cards are refused", "name", a.Name)
 		}
 	}
 	var lowered []string
-	if j.config.AllowTest {
+	if v.config.AllowTest {
 		lowered = append(lowered, "card.allow_test: test cards are accepted; nobody has checked who holds them")
 	}
-	if j.config.InsecureSkipRevocation {
+	if v.config.InsecureSkipRevocation {
 		lowered = append(lowered, "card.insecure_skip_revocation: revoked cards are accepted")
 	}
 	if len(lowered) == 0 {
 		return
 	}
 	j.log.Warn("security is lowered by the configuration", "settings", strings.Join(lowered, "; "))
-	if j.config.InsecureSkipRevocation {
-		if err := j.audit.Record(audit.Event{Kind: audit.RevocationSkipped}); err != nil {
-			j.log.Error("audit event lost", "kind", string(audit.RevocationSkipped), "error", err)
-		}
+	if v.config.InsecureSkipRevocation {
+		j.record(audit.Event{Kind: audit.RevocationSkipped})
 	}
 }

@@ -152,6 +152,13 @@ func (f *files) run(t *testing.T) *running {
 	t.Helper()
 	r := &running{files: f, ended: make(chan error, 1)}
 	r.Gateway = must(t, func() (*gateway.Gateway, error) { return f.open(t, &r.audit, &r.log) })
+	r.start(t)
+	return r
+}
+
+// start runs the gateway until the test ends, or stop.
+func (r *running) start(t *testing.T) {
+	t.Helper()
 	l := must(t, func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") })
 	admin := must(t, func() (net.Listener, error) { return net.Listen("tcp", "127.0.0.1:0") })
 	r.address, r.admin = l.Addr().String(), "http://"+admin.Addr().String()
@@ -169,7 +176,6 @@ func (f *files) run(t *testing.T) *running {
 			t.Error("Run has not ended")
 		}
 	})
-	return r
 }
 
 // card issues a card, as a TLS client's certificate.
