@@ -27,7 +27,12 @@ func (p *Pages) chooseLanguage(w http.ResponseWriter, r *http.Request) string {
 		})
 		return lang
 	}
-	if c, err := r.Cookie(languageCookie); err == nil && known(c.Value) != "" {
+	return p.Language(r)
+}
+
+// Language returns the language of the pages that the browser of r gets, for a message to the same person.
+func (p *Pages) Language(r *http.Request) string {
+	if c, err := r.Cookie(languageCookie); err == nil && !p.site.Agent && known(c.Value) != "" {
 		return known(c.Value)
 	}
 	return preferredLanguage(r.Header.Get("Accept-Language"))

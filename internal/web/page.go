@@ -19,7 +19,7 @@ type LoginPage struct {
 	Service string   // title of the service that the person wants; empty: the portal
 	Methods []string // names of the methods that the gateway offers: "card", …; each has its texts and its form POST /login/<name>
 	Browser string   // action, on this host, of the form for a browser with its own access to the card; may be empty
-	Notice  string   // a word of the catalogue shown above: "signed_out", "expired", or empty
+	Notice  string   // a word of the catalogue shown above: "signed_out", "expired", "recent" (a change needs a new login), or empty
 }
 
 // WaitPage stays open beside the agent's tab while a card login is under way. Its script polls StatusURL, every second and for
