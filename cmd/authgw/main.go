@@ -19,6 +19,7 @@ func commands() []cli.Command {
 		demoCommand(),
 		configCheck(),
 		certsVerify(),
+		doctorCommand(),
 		userAdd(),
 		userImport(),
 		userList(),

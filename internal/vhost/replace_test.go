@@ -192,7 +192,7 @@ func TestA5NoTicketOfACardHostOutlivesAReload(t *testing.T) {
 			if err := r.server.Replace(r.config); err != nil {
 				t.Fatal(err)
 			}
-			if connect(card).DidResume || connect(card).DidResume {
+			if first, second := connect(card), connect(card); first.DidResume || second.DidResume {
 				t.Error("a card host resumes after the reload")
 			}
 		})
