@@ -49,9 +49,12 @@ func (g *Gateway) Dump() string {
 	d.close()
 	d.open("accounts")
 	d.set("create", g.Accounts.Create)
+	d.set("register", g.Accounts.Register)
 	d.close()
 	d.text("database", g.Database)
 	d.text("database_password_file", g.DatabasePasswordFile)
+	d.text("seal_keys", g.SealKeys)
+	d.mail(g.Mail)
 	if g.Support != (Support{}) {
 		d.open("support")
 		d.text("phone", g.Support.Phone)

@@ -26,6 +26,8 @@ type Gateway struct {
 	Database string // path of a SQLite file, or the URL of a PostgreSQL database, without a password
 	// DatabasePasswordFile holds the password of a PostgreSQL database; empty: the server asks for none.
 	DatabasePasswordFile string
+	SealKeys             string // file of the keys that secrets are kept with: see package seal; empty: nothing is kept that needs one
+	Mail                 Mail
 	Support              Support
 	Log                  Log
 	Audit                Audit
@@ -74,6 +76,8 @@ type Session struct {
 // Accounts says how persons come to have one.
 type Accounts struct {
 	Create bool // the first login with a card makes the account; default true. Otherwise an administrator does
+	// Register asks a person, at the first login, for their ordinary address. Default: when messages can be sent.
+	Register bool
 }
 
 // Support is whom a person may call; shown on every error page.

@@ -56,8 +56,9 @@ func readGateway(top *section) *Gateway {
 	g.Card = readCard(top.sub("card"))
 	services := readServices(top, names)
 	g.Session = readSession(top.sub("session"))
-	g.Accounts = readAccounts(top.sub("accounts"))
+	g.Accounts = readAccounts(top.sub("accounts"), top.at("mail").node != nil)
 	g.Database, g.DatabasePasswordFile = readDatabase(top)
+	readMail(top, g)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))
 	g.Audit = readAudit(top.sub("audit"))
@@ -292,8 +293,11 @@ func readSession(s *section) Session {
 	return r
 }
 
-func readAccounts(s *section) Accounts {
-	r := Accounts{Create: optional(s, "create", true, value.boolean)}
+func readAccounts(s *section, mail bool) Accounts {
+	r := Accounts{
+		Create:   optional(s, "create", true, value.boolean),
+		Register: optional(s, "register", mail, value.boolean),
+	}
 	s.close()
 	return r
 }
