@@ -27,7 +27,8 @@ standard output, one JSON object a line. /healthz, /readyz and /metrics are on t
 
 The configuration, certificates, authorities and revocation lists are read again when their files change,
 and at SIGHUP, without dropping a connection. What cannot be used is refused, loudly, and all of what was
-in force stays. listen, public_port, admin, hosts, database, audit and log take a restart.
+in force stays. listen, public_port, admin, hosts, database (and its password), audit and log take
+a restart.
 
   authgw config check /etc/authgw/authgw.yaml
   authgw serve --config /etc/authgw/authgw.yaml`,

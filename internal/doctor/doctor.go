@@ -59,7 +59,7 @@ func Examine(ctx context.Context, c Config) []Finding {
 	d := &doctor{Config: c, now: c.Now()}
 	d.ok("configuration", "%s is right", c.Gateway.File)
 	for _, check := range []func(context.Context){
-		d.names, d.certificates, d.files, d.authorities, d.lists, d.clock, d.database, d.backends, d.admin, d.agents,
+		d.names, d.certificates, d.files, d.authorities, d.lists, d.clock, d.database, d.backends, d.mail, d.admin, d.agents,
 	} {
 		check(ctx)
 	}

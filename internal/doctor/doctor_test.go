@@ -126,7 +126,7 @@ func TestNothingIsWrong(t *testing.T) {
 			t.Errorf("%+v", f)
 		}
 	}
-	for _, check := range []string{"configuration", "name", "certificate", "permissions", "revocation list", "clock", "database", "disk", "backend", "admin", "agent"} {
+	for _, check := range []string{"configuration", "name", "certificate", "permissions", "revocation list", "clock", "database", "disk", "backend", "mail", "admin", "agent"} {
 		wantFinding(t, all, check, doctor.OK, "")
 	}
 	wantFinding(t, all, "authority", doctor.Warning, "none that the ANS had published")

@@ -42,7 +42,7 @@ func (g *Gateway) ready(ctx context.Context) readiness {
 	ctx, done := context.WithTimeout(ctx, databasePatience)
 	defer done()
 	v := readiness{Problems: append([]string{}, g.judge.problems()...)}
-	if !g.server.Serving() {
+	if g.server.Stopped() {
 		v.Problems = append(v.Problems, "the listener takes no connections")
 	}
 	for _, c := range g.parts.Load().certificates {

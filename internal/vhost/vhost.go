@@ -74,7 +74,7 @@ type Server struct {
 	failed  func(reason string)
 	log     *slog.Logger
 	http    *http.Server
-	serving atomic.Bool
+	stopped atomic.Bool
 	unknown sync.Map // connections whose name is unknown, until they are closed
 }
 
@@ -125,8 +125,8 @@ func (s *Server) Replace(c Config) error {
 	return err
 }
 
-// Serving says whether connections are accepted.
-func (s *Server) Serving() bool { return s.serving.Load() }
+// Stopped says whether Serve accepts no connections any more.
+func (s *Server) Stopped() bool { return s.stopped.Load() }
 
 func newTable(c Config) (*table, error) {
 	t := &table{hosts: map[string]http.Handler{}, tls: map[string]*tls.Config{}, port: c.PublicPort}
@@ -210,15 +210,14 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 	defer end()
 	s.http.BaseContext = func(net.Listener) context.Context { return base }
 	failed := make(chan error, 1)
-	s.serving.Store(true)
-	defer s.serving.Store(false)
+	defer s.stopped.Store(true)
 	go func() { failed <- s.http.Serve(tl) }() // ends with Shutdown or Close below
 	select {
 	case err := <-failed:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	s.serving.Store(false)
+	s.stopped.Store(true)
 	patience, cancel := context.WithTimeout(base, grace)
 	defer cancel()
 	if err := s.http.Shutdown(patience); err != nil {
