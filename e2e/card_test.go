@@ -155,12 +155,19 @@ func (w *world) shapeOfPIN(t *testing.T) {
 	card := w.insertDoctor(t)
 	_, tab := w.startLogin(t, w.mail("/"))
 	tab.await(t, "Saisissez votre code porteur")
-	// The form's own check is taken away, as a hostile page or an old browser would.
-	tab.evaluate(`document.querySelector("form[action$='/pin']").noValidate = true; document.querySelector("#pin").removeAttribute("maxlength"); ""`)
 	for _, pin := range []string{"12", "12a4", "123456789"} {
+		// The form's own check is taken away, as a hostile page or an old browser would.
+		if got := tab.evaluate(`document.querySelector("form[action$='/pin']").noValidate = true; document.querySelector("#pin").removeAttribute("maxlength"); "done"`); got != "done" {
+			t.Fatal("the form's own check is still there")
+		}
 		tab.enterPIN(t, pin)
+		eventually(t, "the page asks anew", func() error {
+			if got := tab.evaluate(`document.readyState + document.querySelector("#pin").value`); got != "complete" {
+				return fmt.Errorf("it is %q", got)
+			}
+			return nil
+		})
 		tab.await(t, "Ce code n’a pas la bonne forme")
-		tab.evaluate(`document.querySelector("form[action$='/pin']").noValidate = true; document.querySelector("#pin").removeAttribute("maxlength"); ""`)
 	}
 	if left := card.TriesLeft(); left != 3 {
 		t.Errorf("%d tries left, want 3: nothing was given to the card", left)

@@ -21,6 +21,7 @@ type BrowserState struct {
 	Browser string // token: the login in progress belongs to the browser that shows it
 	Service string // name of the service the person wants; empty: the portal
 	State   string // token of the service host, to go back there
+	Then    string // a page of the auth host that the login is for; empty: none
 }
 
 func newCookieStore() *sessions.CookieStore {
@@ -37,13 +38,13 @@ func newCookieStore() *sessions.CookieStore {
 // BrowserState returns the state of the request's browser; a cookie that is missing, old or not ours is an empty state.
 func (s *Server) BrowserState(r *http.Request) BrowserState {
 	g, _ := s.cookies.Get(r, loginCookie) // on an error it returns a new, empty session
-	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state")}
+	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state"), Then: text(g, "then")}
 }
 
 // SaveBrowserState sets the state of the request's browser.
 func (s *Server) SaveBrowserState(w http.ResponseWriter, r *http.Request, b BrowserState) error {
 	g, _ := s.cookies.New(r, loginCookie)
-	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State}
+	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State, "then": b.Then}
 	return s.cookies.Save(r, w, g)
 }
 

@@ -89,6 +89,9 @@ func (g *Gate) Identify(r *http.Request) (proxy.Identity, error) {
 	if err != nil {
 		return proxy.Identity{}, err
 	}
+	if g.service.Rule.refuses(v) != "" {
+		return proxy.Identity{}, proxy.ErrNotAllowed
+	}
 	jwt, err := g.server.signer.assertion(v, g.service.Name)
 	if err != nil {
 		return proxy.Identity{}, err
@@ -138,6 +141,8 @@ func explain(why proxy.Refusal) (status int, code string) {
 		return http.StatusForbidden, "forbidden"
 	case proxy.NotAllowed:
 		return http.StatusMethodNotAllowed, "bad_request"
+	case proxy.NoAccess:
+		return http.StatusForbidden, "service_not_allowed"
 	case proxy.Stalled:
 		return http.StatusRequestTimeout, "timeout"
 	case proxy.BackendDown:

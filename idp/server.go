@@ -23,7 +23,7 @@ const (
 	bodyTimeout = 10 * time.Second
 )
 
-// Config is what a Server is made of. Every field is needed but Keys.
+// Config is what a Server is made of. Every field is needed but Keys and Registration.
 type Config struct {
 	Host         string // of the auth host, without port
 	Origin       string // of the auth host, as browsers see it
@@ -37,7 +37,8 @@ type Config struct {
 	Log          *slog.Logger
 	Now          func() time.Time
 
-	CreateAccounts bool // a login makes the account that it finds none of; otherwise it is refused
+	Registration   *Registration // nil: nobody is asked for an ordinary address
+	CreateAccounts bool          // a login makes the account that it finds none of; otherwise it is refused
 }
 
 // Service is a place that a person may go to once signed in.
@@ -48,6 +49,7 @@ type Service struct {
 	Title       string
 	Description string
 	Home        string // path
+	Rule        Rule   // who may open it
 }
 
 // Server is the auth host, and what the methods and the service hosts share.
@@ -85,6 +87,8 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	mux.HandleFunc("GET /login", s.login)
 	mux.HandleFunc("GET /logout", s.logoutPage)
 	mux.HandleFunc("POST /logout", s.logout)
+	s.accountRoutes(mux)
+	s.registerRoutes(mux)
 	mux.HandleFunc("GET /oauth/keys", s.signer.serveKeys)
 	mux.Handle("GET "+web.AssetsPath, s.Pages.Assets())
 	mux.HandleFunc("/", s.notFound)
@@ -170,7 +174,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		s.fault(w, r, "end the session before", err)
 		return
 	}
-	v, secret, err := s.Sessions.open(ctx, account, p, s.Host)
+	v, secret, err := s.Sessions.open(r, account, p, s.Host)
 	if errors.Is(err, store.ErrNotFound) { // disabled since we looked; the trail says so after the success (D14)
 		s.refuseProof(w, r, p, "account_disabled")
 		return
@@ -181,6 +185,9 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	}
 	s.record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)
+	if s.interrupt(w, r, v, state) {
+		return
+	}
 	s.ClearBrowserState(w)
 	s.goOn(w, r, v, state)
 }
@@ -190,6 +197,11 @@ func (s *Server) goOn(w http.ResponseWriter, r *http.Request, v store.Session, s
 	service, ok := s.services[state.Service]
 	if !ok {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return
+	}
+	if code := service.Rule.refuses(v); code != "" {
+		who := person(v)
+		s.Pages.Render(w, r, http.StatusForbidden, web.ErrorPage{Code: code, RetryURL: "/", Person: &who})
 		return
 	}
 	target, err := s.entryURL(r.Context(), v, service, state.State)
@@ -217,7 +229,9 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
 	}
 	page := web.PortalPage{Person: person(v)}
 	for _, c := range s.Services {
-		page.Services = append(page.Services, web.PortalService{Title: c.Title, Description: c.Description, URL: c.Origin + c.Home})
+		if c.Rule.refuses(v) == "" {
+			page.Services = append(page.Services, web.PortalService{Name: c.Name, Title: c.Title, Description: c.Description, URL: c.Origin + c.Home})
+		}
 	}
 	s.Pages.Render(w, r, http.StatusOK, page)
 }

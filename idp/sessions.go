@@ -12,6 +12,7 @@ import (
 
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
+	"promess/authgw/internal/web"
 )
 
 // sessionCookie holds the token of a session on one host. It is Lax: a link in a mail to the portal arrives signed in.
@@ -67,8 +68,8 @@ func NewSessions(c SessionsConfig) *Sessions {
 	return s
 }
 
-// open opens a session of an account on host and returns it with its token.
-func (s *Sessions) open(ctx context.Context, a store.Account, p Proof, host string) (store.Session, string, error) {
+// open opens a session of an account on host, for the browser of a request, and returns it with its token.
+func (s *Sessions) open(r *http.Request, a store.Account, p Proof, host string) (store.Session, string, error) {
 	now := s.now()
 	expires := now.Add(s.absolute.get())
 	if !p.Until.IsZero() && p.Until.Before(expires) {
@@ -76,11 +77,11 @@ func (s *Sessions) open(ctx context.Context, a store.Account, p Proof, host stri
 	}
 	v := store.Session{
 		ID: newID(), Account: a, Method: p.Method, ACR: p.ACR, AMR: p.AMR, AuthTime: p.Time,
-		Fingerprint: p.Fingerprint, CardType: p.CardType, CreatedAt: now, SeenAt: now, ExpiresAt: expires,
+		Fingerprint: p.Fingerprint, CardType: p.CardType, Source: Source(r), Browser: web.BrowserName(r.UserAgent()), CreatedAt: now, SeenAt: now, ExpiresAt: expires,
 	}
 	secret := token.New()
 	hash, _ := token.Of(token.Session, secret)
-	if err := s.store.CreateSession(ctx, v, host, hash, p.Watch); err != nil {
+	if err := s.store.CreateSession(r.Context(), v, host, hash, p.Watch); err != nil {
 		return store.Session{}, "", err
 	}
 	return v, secret, nil

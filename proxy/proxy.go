@@ -119,6 +119,9 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, ErrNoSession):
 		p.config.Gate.Refuse(w, r, NoSession)
 		return
+	case errors.Is(err, ErrNotAllowed):
+		p.config.Gate.Refuse(w, r, NoAccess)
+		return
 	case err != nil:
 		if r.Context().Err() == nil {
 			p.log.Error("identity not found out", "error", err)

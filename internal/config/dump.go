@@ -172,6 +172,19 @@ func (d *dump) service(s Service) {
 	d.text("title", s.Title)
 	d.text("description", s.Description)
 	d.text("home", s.Home)
+	d.allow(s.Allow)
+	d.close()
+}
+
+func (d *dump) allow(a Allow) {
+	if len(a.Professions)+len(a.CardTypes)+len(a.Structures) == 0 && a.Level == "" {
+		return
+	}
+	d.open("allow")
+	d.texts("professions", a.Professions)
+	d.texts("card_types", a.CardTypes)
+	d.texts("structures", a.Structures)
+	d.text("level", a.Level)
 	d.close()
 }
 

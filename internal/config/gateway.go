@@ -65,6 +65,15 @@ type Service struct {
 	Title       string   // on the portal
 	Description string
 	Home        string // path that the portal's link opens; default "/"
+	Allow       Allow  // who may open it; the zero value is everybody who is signed in
+}
+
+// Allow says who may open a service: whoever fits all of its lists that are not empty, and signed in at least at its level.
+type Allow struct {
+	Professions []string // codes of nomenclature G15: "10" is a doctor
+	CardTypes   []string // CPS, CPF, CPE, CPA
+	Structures  []string // with the digit of their type in front: "10B0057881"
+	Level       string   // hardware or two_factor; empty: any
 }
 
 // Session bounds the life of a session.

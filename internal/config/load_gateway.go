@@ -245,12 +245,32 @@ func readService(s *section) Service {
 		Title:       required(s, "title", "its name on the portal", words(80)),
 		Description: optional(s, "description", "", words(200)),
 		Home:        optional(s, "home", "/", homePath),
+		Allow:       readAllow(s.sub("allow")),
 	}
 	if ca := s.at("backend_ca"); ca.node != nil && service.Backend != nil && service.Backend.Scheme == "http" {
 		ca.reportf("an https backend expected beside it, an http one given")
 	}
 	s.close()
 	return service
+}
+
+func readAllow(s *section) Allow {
+	a := Allow{
+		Professions: list(s, "professions", matching(professionPattern, `a code of nomenclature G15 in quotes, such as "10" for doctors,`)),
+		CardTypes:   list(s, "card_types", oneOf("CPS", "CPF", "CPE", "CPA")),
+		Structures:  list(s, "structures", matching(structurePattern, `the identifier of a structure in quotes, such as "10B0057881",`)),
+		Level:       optional(s, "level", "", oneOf("hardware", "two_factor")),
+	}
+	for _, key := range []string{"professions", "card_types", "structures"} {
+		if at := s.at(key); at.node != nil {
+			if values, err := at.list(); err == nil && len(values) == 0 { // would be everybody, and looks like nobody
+				at.reportf("at least one value expected, an empty list given (leave the key out to allow everybody)")
+			}
+		}
+		refuseTwice(s, key, value.text)
+	}
+	s.close()
+	return a
 }
 
 // checkLoops refuses a backend that is the gateway itself: each request would come back until something gives way.

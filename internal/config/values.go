@@ -264,6 +264,23 @@ func mail(v value) (string, error) {
 	return text, nil
 }
 
+// Identifiers as cards have them: codes of professions, and structures with the digit of their type in front.
+var (
+	professionPattern = regexp.MustCompile(`^[0-9]{1,3}$`)
+	structurePattern  = regexp.MustCompile(`^[0-9][0-9A-Z]{1,20}$`)
+)
+
+// matching reads a text of a pattern; what says which.
+func matching(pattern *regexp.Regexp, what string) func(value) (string, error) {
+	return func(v value) (string, error) {
+		text, err := v.text()
+		if err != nil || !pattern.MatchString(text) {
+			return "", v.want(what)
+		}
+		return text, nil
+	}
+}
+
 // duration reads a time such as 90s, 30m or 1h30m, from low to high.
 func duration(low, high time.Duration) func(value) (time.Duration, error) {
 	return func(v value) (time.Duration, error) {

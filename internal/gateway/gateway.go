@@ -135,7 +135,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	for _, s := range c.Gateway.Services {
 		o := c.Gateway.Origin(s.Host)
 		forms = append(forms, o)
-		services = append(services, idp.Service{Name: s.Name, Host: s.Host, Origin: o, Title: s.Title, Description: s.Description, Home: s.Home})
+		services = append(services, idp.Service{Name: s.Name, Host: s.Host, Origin: o, Title: s.Title, Description: s.Description, Home: s.Home, Rule: rule(s.Allow)})
 	}
 	site := web.Site{
 		Name: "ProMess", SupportPhone: c.Gateway.Support.Phone, SupportMail: c.Gateway.Support.Mail, FormAction: forms, Log: c.Log,
@@ -149,12 +149,21 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages of services: %w", err)
 	}
+	registration, err := g.registration(c, site.Name)
+	if err != nil {
+		return nil, err
+	}
 	return idp.New(idp.Config{
 		Host: c.Gateway.Hosts.Auth, Origin: origin, Services: services, Sessions: g.sessions,
 		Keys:  g.keys,
 		Store: g.store, Audit: g.audit, Pages: pages, ServicePages: servicePages, Log: c.Log, Now: c.Now,
-		CreateAccounts: c.Gateway.Accounts.Create,
+		CreateAccounts: c.Gateway.Accounts.Create, Registration: registration,
 	})
+}
+
+func rule(a config.Allow) idp.Rule {
+	levels := map[string]string{"hardware": idp.ACRHardware, "two_factor": idp.ACRTwoFactor}
+	return idp.Rule{Professions: a.Professions, CardTypes: a.CardTypes, Structures: a.Structures, ACR: levels[a.Level]}
 }
 
 func browserOrigin(g *config.Gateway) string {

@@ -8,6 +8,7 @@ import (
 
 	"promess/authgw/certs"
 	"promess/authgw/internal/config"
+	"promess/authgw/internal/seal"
 )
 
 // Materials are the certificates and keys that a configuration names in files.
@@ -20,6 +21,10 @@ type Materials struct {
 	Changed func() bool
 	// BackendRoots are the authorities of https backends, by name of the service. A service that is not here has those of the system.
 	BackendRoots map[string]*x509.CertPool
+
+	SealKeys     *seal.Keys     // nil: there are none
+	MailRoots    *x509.CertPool // of the mail server's certificate; nil: those of the system
+	MailPassword string         // empty: the mail server asks for none
 
 	files *fileWatch // all other files, that of the configuration included; nil: they are not watched
 }
@@ -70,6 +75,9 @@ func LoadMaterials(c *config.Gateway) (Materials, error) {
 		}
 		m.BackendRoots[s.Name] = pool
 	}
+	if err := m.loadSecrets(c); err != nil {
+		return Materials{}, err
+	}
 	return m, nil
 }
 
@@ -85,6 +93,11 @@ func namedFiles(c *config.Gateway) []string {
 	for _, s := range c.Services {
 		if s.BackendCA != "" {
 			files = append(files, s.BackendCA)
+		}
+	}
+	for _, name := range []string{c.SealKeys, c.Mail.CA, c.Mail.PasswordFile} {
+		if name != "" {
+			files = append(files, name)
 		}
 	}
 	return files

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -17,6 +18,7 @@ type Account struct {
 	FamilyName string
 	Title      string
 	Profession string
+	Structures []string  // their identifiers
 	Mailbox    string    // the first of its mailboxes, which services are told; empty: none
 	Address    string    // ordinary e-mail; empty until it was proved
 	Registered time.Time // when the person had seen what is recorded; zero: not yet
@@ -29,14 +31,19 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.Subject) }
 // accountColumns are those of scanAccount, of accounts under the name a.
 const accountColumns = `a.subject, a.id_type, a.national_id, a.given_name, a.family_name, a.title, a.profession,
 	coalesce((SELECT m.address FROM account_mailboxes m WHERE m.subject = a.subject ORDER BY m.position LIMIT 1), ''),
+	coalesce((SELECT string_agg(t.structure_id, ' ' ORDER BY t.structure_id) FROM account_structures t WHERE t.subject = a.subject), ''),
 	a.address, a.registered_at, a.state = 'disabled'`
 
 // scanAccount reads what stands before the account in a row, and the account.
 func scanAccount(r row, a *Account, before ...any) error {
 	var registered sql.NullInt64
+	var structures string
 	err := r.Scan(append(before, &a.Subject, &a.IDType, &a.NationalID, &a.GivenName, &a.FamilyName, &a.Title, &a.Profession, &a.Mailbox,
-		&a.Address, &registered, &a.Disabled)...)
+		&structures, &a.Address, &registered, &a.Disabled)...)
 	a.Registered = moment(registered)
+	if structures != "" {
+		a.Structures = strings.Fields(structures)
+	}
 	return err
 }
 
@@ -150,10 +157,7 @@ func (c conn) setState(ctx context.Context, subject, from, to string, now time.T
 // SetAddress records an ordinary address that was proved.
 func (s *Store) SetAddress(ctx context.Context, subject, address string, now time.Time) error {
 	return failed("set address", s.atomically(ctx, func(c conn) error {
-		if err := c.once(ctx, "UPDATE accounts SET address = ?2, updated_at = ?3 WHERE subject = ?1", subject, address, now.UnixMilli()); err != nil {
-			return err
-		}
-		return c.announce(ctx, AccountChanged, subject, now)
+		return c.setAddress(ctx, subject, address, now)
 	}))
 }
 

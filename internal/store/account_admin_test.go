@@ -183,7 +183,7 @@ func testImport(t *testing.T, s *store.Store) {
 	want := recorded{
 		Account: store.Account{
 			Subject: got[0].Subject, IDType: "RPPS", NationalID: "899700218896", GivenName: "Jeanne", FamilyName: "Martin", Profession: "10",
-			Mailbox: "j.martin@mssante.example", Address: "jeanne@example.fr",
+			Structures: []string{"10B0057881", "1750100018"}, Mailbox: "j.martin@mssante.example", Address: "jeanne@example.fr",
 		},
 		Mailboxes: []store.Mailbox{
 			{Address: "j.martin@mssante.example"}, {Address: "jeanne@mssante.example"}, {Address: "accueil@mssante.example", Organisational: true},
@@ -213,7 +213,7 @@ func testImport(t *testing.T, s *store.Store) {
 		e.FamilyName, e.Nominative, e.Structures = "Durand", []string{}, []store.Structure{}
 		carry(t, s, plan(t, s, 0, 1, 0, e))
 		want.Account.FamilyName, want.Account.Mailbox = "Durand", "accueil@mssante.example"
-		want.Mailboxes, want.Structures = want.Mailboxes[2:], nil
+		want.Mailboxes, want.Structures, want.Account.Structures = want.Mailboxes[2:], nil, nil
 		diff(t, "what is recorded", record(t, s, "899700218896"), want)
 		wantChange(t, s, noon, store.AccountChanged, want.Account.Subject)
 	})

@@ -1,0 +1,249 @@
+package idp
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"promess/authgw/internal/audit"
+	"promess/authgw/internal/mail"
+	"promess/authgw/internal/seal"
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/web"
+)
+
+// Registration is how persons give the ordinary address that codes and notices go to, and prove that it is theirs.
+type Registration struct {
+	Mail         *mail.Sender
+	Keys         *seal.Keys
+	Protected    []string // domains that the gateway opens mailboxes of
+	AtFirstLogin bool     // a person who has not done so is asked after each login, and may put it off
+}
+
+const (
+	registerPath = "/account/register"
+	addressPath  = "/account/address"
+
+	// recentLogin is how old a login may be that changes an address.
+	recentLogin = 10 * time.Minute
+)
+
+// addressFlow leads a person from an address to its proof:
+//
+//	GET base ──▶ POST base ──▶ GET base/code ──▶ POST base/code ──▶ what follows
+//
+// Nothing but the right code in the last step records an address (D8, D12).
+type addressFlow struct {
+	server *Server
+	base   string
+	change bool // of an address, from /account; else at the first login
+}
+
+func (s *Server) registerRoutes(mux *http.ServeMux) {
+	if s.Registration == nil {
+		return
+	}
+	for _, f := range []*addressFlow{{s, registerPath, false}, {s, addressPath, true}} {
+		mux.HandleFunc("GET "+f.base, f.ask)
+		mux.HandleFunc("POST "+f.base, f.submit)
+		mux.HandleFunc("GET "+f.base+"/code", f.askCode)
+		mux.HandleFunc("POST "+f.base+"/code", f.submitCode)
+		mux.HandleFunc("POST "+f.base+"/resend", f.resend)
+		mux.HandleFunc("POST "+f.base+"/back", f.back)
+		mux.HandleFunc("POST "+f.base+"/later", f.later)
+	}
+	mux.HandleFunc("GET "+registerPath+"/done", s.registered)
+	mux.HandleFunc("GET "+registerPath+"/continue", s.finishRegistration)
+}
+
+// interrupt sends a person who has just signed in to what comes before the place they wanted, and says whether there is such a thing.
+func (s *Server) interrupt(w http.ResponseWriter, r *http.Request, v store.Session, state BrowserState) bool {
+	switch {
+	case s.Registration == nil:
+		return false
+	case state.Then == addressPath && state.Service == "": // they signed in to change it
+		s.ClearBrowserState(w)
+		http.Redirect(w, r, addressPath, http.StatusSeeOther)
+		return true
+	case !s.Registration.AtFirstLogin || !v.Account.Registered.IsZero():
+		return false
+	}
+	// The login is used up; where it leads to is not.
+	if err := s.SaveBrowserState(w, r, BrowserState{Service: state.Service, State: state.State}); err != nil {
+		s.fault(w, r, "save browser state", err)
+		return true
+	}
+	http.Redirect(w, r, registerPath, http.StatusSeeOther)
+	return true
+}
+
+// person returns the session of a request with the account as it is now, or answers the request and returns false: without a session, or
+// when there is nothing for the person to do here.
+func (f *addressFlow) person(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
+	v, ok := f.server.freshly(w, r)
+	switch {
+	case !ok || f.change:
+	case !v.Account.Registered.IsZero():
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		ok = false
+	case v.Account.Address != "":
+		http.Redirect(w, r, registerPath+"/done", http.StatusSeeOther)
+		ok = false
+	}
+	return v, ok
+}
+
+// freshly is signedIn with the account read anew: what was recorded a moment ago counts.
+func (s *Server) freshly(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
+	v, ok := s.signedIn(w, r)
+	if !ok {
+		return v, false
+	}
+	var err error
+	if v.Account, err = s.Store.AccountBySubject(r.Context(), v.Account.Subject); err != nil {
+		s.fault(w, r, "find account", err)
+		return v, false
+	}
+	return v, true
+}
+
+// recent says whether the login of a session is new and strong enough to change an address. Codes of later logins go there (D6).
+func (s *Server) recent(v store.Session) bool {
+	return s.Now().Sub(v.AuthTime) <= recentLogin && (v.ACR == ACRHardware || v.ACR == ACRTwoFactor)
+}
+
+// again asks a person to sign in once more, and brings them back to the address afterwards.
+func (s *Server) again(w http.ResponseWriter, r *http.Request) {
+	if err := s.SaveBrowserState(w, r, BrowserState{Then: addressPath}); err != nil {
+		s.fault(w, r, "save browser state", err)
+		return
+	}
+	s.Pages.Render(w, r, http.StatusOK, web.LoginPage{Methods: s.methods, Browser: s.browser, Notice: "recent"})
+}
+
+func (f *addressFlow) ask(w http.ResponseWriter, r *http.Request) {
+	v, ok := f.person(w, r)
+	if !ok {
+		return
+	}
+	if f.change && !f.server.recent(v) {
+		f.server.again(w, r)
+		return
+	}
+	f.show(w, r, v, http.StatusOK, "", "")
+}
+
+func (f *addressFlow) show(w http.ResponseWriter, r *http.Request, v store.Session, status int, address, problem string) {
+	f.server.Pages.Render(w, r, status, web.RegisterPage{
+		Person: person(v), Change: f.change, Action: f.base, Later: f.base + "/later", Address: address, Problem: problem,
+	})
+}
+
+// submit takes an address, and sends a code there. An empty form leads to the page with the field: the account page has such a button.
+func (f *addressFlow) submit(w http.ResponseWriter, r *http.Request) {
+	s := f.server
+	v, ok := f.person(w, r)
+	if !ok {
+		return
+	}
+	typed, ok := s.field(w, r, "address")
+	if !ok {
+		return
+	}
+	if typed == "" || f.change && !s.recent(v) {
+		http.Redirect(w, r, f.base, http.StatusSeeOther)
+		return
+	}
+	address, problem, err := s.judgeAddress(r.Context(), v.Account.Subject, typed)
+	if err != nil {
+		s.fault(w, r, "judge address", err)
+		return
+	}
+	if problem == "" {
+		problem, err = s.sendCode(r, v, address)
+	}
+	switch {
+	case err != nil:
+		s.fault(w, r, "send address code", err)
+	case problem != "":
+		f.show(w, r, v, statusOf(problem), typed, problem)
+	default:
+		http.Redirect(w, r, f.base+"/code", http.StatusSeeOther)
+	}
+}
+
+// back leads from the code to the address.
+func (f *addressFlow) back(w http.ResponseWriter, r *http.Request) {
+	http.Redirect(w, r, f.base, http.StatusSeeOther)
+}
+
+// later puts the address off until the next login, or keeps the one that there is.
+func (f *addressFlow) later(w http.ResponseWriter, r *http.Request) {
+	if f.change {
+		http.Redirect(w, r, "/account", http.StatusSeeOther)
+		return
+	}
+	if v, ok := f.server.signedIn(w, r); ok {
+		f.server.resume(w, r, v)
+	}
+}
+
+// resume goes on to where the person wanted when they signed in.
+func (s *Server) resume(w http.ResponseWriter, r *http.Request, v store.Session) {
+	state := s.BrowserState(r)
+	s.ClearBrowserState(w)
+	s.goOn(w, r, v, state)
+}
+
+// registered shows what is recorded, once there is an address.
+func (s *Server) registered(w http.ResponseWriter, r *http.Request) {
+	v, ok := s.freshly(w, r)
+	if !ok {
+		return
+	}
+	if v.Account.Address == "" {
+		http.Redirect(w, r, registerPath, http.StatusSeeOther)
+		return
+	}
+	facts, err := s.facts(r.Context(), v)
+	if err != nil {
+		s.fault(w, r, "show account", err)
+		return
+	}
+	facts = append(facts, web.Fact{Label: "address", Value: v.Account.Address})
+	s.Pages.Render(w, r, http.StatusOK, web.RegisteredPage{Person: person(v), Facts: facts, Continue: registerPath + "/continue"})
+}
+
+// finishRegistration notes that the person has seen it, and goes on. Whoever leads a browser here makes nothing true that is not: the
+// address was proved.
+func (s *Server) finishRegistration(w http.ResponseWriter, r *http.Request) {
+	v, ok := s.freshly(w, r)
+	if !ok {
+		return
+	}
+	if v.Account.Address == "" {
+		http.Redirect(w, r, registerPath, http.StatusSeeOther)
+		return
+	}
+	if err := s.Store.SetRegistered(r.Context(), v.Account.Subject, s.Now()); err != nil {
+		s.fault(w, r, "finish registration", err)
+		return
+	}
+	s.Sessions.cache.forgetAccount(v.Account.Subject) // Run would hear of it in a second; the next page comes sooner
+	s.resume(w, r, v)
+}
+
+// addressChanged records that a proved address takes the place of what there was. Without its line in the audit there is no change.
+func (s *Server) addressChanged(ctx context.Context, r *http.Request, v store.Session, c store.AddressCode) error {
+	err := s.Audit.Record(audit.Event{
+		Kind: audit.AddressChanged, Outcome: "success", Subject: v.Account.Subject, Session: v.ID, Method: v.Method, ACR: v.ACR, Source: Source(r),
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.Store.UseAddressCode(ctx, c, s.Now()); err != nil {
+		return err
+	}
+	s.Sessions.cache.forgetAccount(c.Subject) // as in finishRegistration
+	return nil
+}
