@@ -81,6 +81,9 @@ func demonstration(t *testing.T, flag string) {
 	tab.open(t, strings.Replace(address[1], "mail.", "auth.", 1))
 	tab.await(t, "Mon compte", "Bonjour, Jeanne MARTIN")
 	tab.screenshot(t, "demo-portal")
+	tab.open(t, strings.Replace(address[1], "mail.", "auth.", 1)+"account")
+	tab.await(t, "Mon compte", "RPPS 899700218896", "Médecin", "Se déconnecter partout", "127.0.0.1", "Chrome")
+	tab.screenshot(t, "demo-account")
 
 	// Pulling the card ends the session.
 	if _, err := io.WriteString(hands, "r\n"); err != nil {

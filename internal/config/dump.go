@@ -53,6 +53,7 @@ func (g *Gateway) Dump() string {
 	d.close()
 	d.text("database", g.Database)
 	d.text("database_password_file", g.DatabasePasswordFile)
+	d.duration("database_grace", g.DatabaseGrace)
 	d.text("seal_keys", g.SealKeys)
 	d.mail(g.Mail)
 	if g.Support != (Support{}) {

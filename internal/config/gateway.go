@@ -26,6 +26,7 @@ type Gateway struct {
 	Database string // path of a SQLite file, or the URL of a PostgreSQL database, without a password
 	// DatabasePasswordFile holds the password of a PostgreSQL database; empty: the server asks for none.
 	DatabasePasswordFile string
+	DatabaseGrace        time.Duration // for which open sessions go on when the database does not answer; default 60 s
 	SealKeys             string // file of the keys that secrets are kept with: see package seal; empty: nothing is kept that needs one
 	Mail                 Mail
 	Support              Support

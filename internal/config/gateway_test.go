@@ -108,10 +108,10 @@ func TestGatewayWithEverythingSet(t *testing.T) {
 			{Name: "docs", Host: "docs.example.fr", Backend: &url.URL{Scheme: "http", Host: "[::1]:8081"}, Title: "Documents", Home: "/"},
 		},
 		Session:  config.Session{Idle: 15 * time.Minute, Absolute: 90 * time.Minute},
-		Database: in("data/authgw.db"),
-		Support:  config.Support{Phone: "+33 1 23 45 67 89", Mail: "help@example.fr"},
-		Log:      config.Log{Level: "debug", Format: "text"},
-		Audit:    config.Audit{Syslog: &url.URL{Scheme: "tls", Host: "log.example.fr:6514"}, SyslogCA: in("server.pem")},
+		Database: in("data/authgw.db"), DatabaseGrace: time.Minute,
+		Support: config.Support{Phone: "+33 1 23 45 67 89", Mail: "help@example.fr"},
+		Log:     config.Log{Level: "debug", Format: "text"},
+		Audit:   config.Audit{Syslog: &url.URL{Scheme: "tls", Host: "log.example.fr:6514"}, SyslogCA: in("server.pem")},
 	}
 	if diff := cmp.Diff(want, got, byValue); diff != "" {
 		t.Errorf("LoadGateway (-want +got):\n%s", diff)
@@ -144,9 +144,9 @@ func TestGatewayWithDefaults(t *testing.T) {
 		}},
 		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
 		Accounts: config.Accounts{Create: true},
-		Database: in("authgw.db"),
-		Log:      config.Log{Level: "info", Format: "json"},
-		Audit:    config.Audit{Required: true, Stdout: true},
+		Database: in("authgw.db"), DatabaseGrace: time.Minute,
+		Log:   config.Log{Level: "info", Format: "json"},
+		Audit: config.Audit{Required: true, Stdout: true},
 	}
 	if diff := cmp.Diff(want, got, byValue); diff != "" {
 		t.Errorf("ParseGateway (-want +got):\n%s", diff)

@@ -58,6 +58,7 @@ func readGateway(top *section) *Gateway {
 	g.Session = readSession(top.sub("session"))
 	g.Accounts = readAccounts(top.sub("accounts"), top.at("mail").node != nil)
 	g.Database, g.DatabasePasswordFile = readDatabase(top)
+	g.DatabaseGrace = optional(top, "database_grace", time.Minute, duration(time.Second, 10*time.Minute))
 	readMail(top, g)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))

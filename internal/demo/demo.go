@@ -193,8 +193,8 @@ func (w *world) gatewayConfig() *config.Gateway {
 		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
 		Accounts: config.Accounts{Create: true},
 		Audit:    config.Audit{Required: true},
-		Database: store.Memory,
-		Support:  config.Support{Phone: "01 23 45 67 89", Mail: "assistance@example.fr"},
+		Database: store.Memory, DatabaseGrace: time.Minute,
+		Support: config.Support{Phone: "01 23 45 67 89", Mail: "assistance@example.fr"},
 	}
 }
 

@@ -30,9 +30,6 @@ const (
 	// Grace is how long requests may finish when the gateway stops.
 	Grace = 10 * time.Second
 
-	// databaseGrace is how long open sessions go on when the database does not answer.
-	databaseGrace = time.Minute
-
 	sweepPeriod = 10 * time.Minute
 	sweepAfter  = 24 * time.Hour // what is over is kept for a day, for whoever asks what happened
 )
@@ -90,7 +87,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		return nil, err
 	}
 	g.sessions = idp.NewSessions(idp.SessionsConfig{
-		Store: st, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute, Grace: databaseGrace, Now: c.Now,
+		Store: st, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute, Grace: c.Gateway.DatabaseGrace, Now: c.Now,
 	})
 	if err := g.assemble(c); err != nil {
 		g.Close()

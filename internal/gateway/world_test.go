@@ -100,7 +100,7 @@ func newFiles(t *testing.T) *files {
 		Services: []config.Service{{
 			Name: "mail", Host: "mail.example.test", Title: "Messagerie", Home: "/", Backend: newBackend(t), BackendCA: f.path("backend.pem"),
 		}},
-		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
+		Session: config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour}, DatabaseGrace: time.Minute,
 		Accounts: config.Accounts{Create: true},
 		Audit:    config.Audit{Required: true},
 		Database: f.path("authgw.db"),
