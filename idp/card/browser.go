@@ -28,8 +28,21 @@ func (m *Method) begin(w http.ResponseWriter, r *http.Request) (string, error) {
 	return handle, m.Server.SaveBrowserState(w, r, state)
 }
 
+// mayBegin refuses a network address that begins too many logins.
+func (m *Method) mayBegin(w http.ResponseWriter, r *http.Request) bool {
+	if m.limits.allow(idp.Source(r), m.Now()) {
+		return true
+	}
+	w.Header().Set("Retry-After", "5")
+	m.Server.Fail(w, r, http.StatusTooManyRequests, "unavailable")
+	return false
+}
+
 // start begins a login and sends the browser to the agent.
 func (m *Method) start(w http.ResponseWriter, r *http.Request) {
+	if !m.mayBegin(w, r) {
+		return
+	}
 	handle, err := m.begin(w, r)
 	if err != nil {
 		m.fault(w, r, "begin login", err)
@@ -41,6 +54,9 @@ func (m *Method) start(w http.ResponseWriter, r *http.Request) {
 
 // startBrowser begins a login and sends the browser to the host that asks it for the card itself.
 func (m *Method) startBrowser(w http.ResponseWriter, r *http.Request) {
+	if !m.mayBegin(w, r) {
+		return
+	}
 	handle, err := m.begin(w, r)
 	if err != nil {
 		m.fault(w, r, "begin login", err)

@@ -59,6 +59,7 @@ type Config struct {
 type Method struct {
 	Config
 	stopping chan struct{} // closed by Stop
+	limits   limits
 }
 
 var _ idp.BrowserMethod = (*Method)(nil)
