@@ -3,8 +3,6 @@ package idp
 import (
 	"crypto"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	_ "crypto/sha256" // RFC 7638 thumbprints
 	"encoding/base64"
 	"encoding/json"
@@ -61,11 +59,7 @@ type cachedAssertion struct {
 	until time.Time
 }
 
-func newSigner(issuer string, now func() time.Time) (*signer, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make assertion key: %w", err)
-	}
+func newSigner(issuer string, key *ecdsa.PrivateKey, now func() time.Time) (*signer, error) {
 	public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(jose.ES256), Use: "sig"}
 	thumb, err := public.Thumbprint(crypto.SHA256) // RFC 7638
 	if err != nil {

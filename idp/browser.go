@@ -1,7 +1,6 @@
 package idp
 
 import (
-	"crypto/rand"
 	"net/http"
 
 	"github.com/gorilla/sessions"
@@ -24,11 +23,7 @@ type BrowserState struct {
 	Then    string // a page of the auth host that the login is for; empty: none
 }
 
-func newCookieStore() *sessions.CookieStore {
-	hash, block := make([]byte, 32), make([]byte, 32)
-	rand.Read(hash)
-	rand.Read(block)
-	// The keys live with the process: after a restart a login in progress begins anew, and no key lies on a disk.
+func newCookieStore(hash, block []byte) *sessions.CookieStore {
 	s := sessions.NewCookieStore(hash, block)
 	s.MaxAge(loginStateAge)
 	s.Options = &sessions.Options{Path: "/", MaxAge: loginStateAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}

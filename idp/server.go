@@ -66,7 +66,7 @@ type Server struct {
 func New(c Config) (*Server, error) {
 	if c.Keys == nil {
 		var err error
-		if c.Keys, err = NewKeys(c.Origin, c.Now); err != nil {
+		if c.Keys, err = NewKeys(c.Origin, c.Now, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -379,7 +379,7 @@ func BenchmarkRecord(b *testing.B) {
 				Source: "192.0.2.1", Fingerprint: strings.Repeat("ab", 32), Issuer: "CN=AC IGC-SANTE FORT PERSONNES,OU=IGC-SANTE,O=ASIP-SANTE,C=FR",
 			}
 			b.SetParallelism(50) // persons who sign in at once, on each core
-			b.ResetTimer() // the database was started for it
+			b.ResetTimer()       // the database was started for it
 			b.ReportAllocs()
 			b.RunParallel(func(p *testing.PB) {
 				for p.Next() {

@@ -27,7 +27,7 @@ type Gateway struct {
 	// DatabasePasswordFile holds the password of a PostgreSQL database; empty: the server asks for none.
 	DatabasePasswordFile string
 	DatabaseGrace        time.Duration // for which open sessions go on when the database does not answer; default 60 s
-	SealKeys             string // file of the keys that secrets are kept with: see package seal; empty: nothing is kept that needs one
+	SealKeys             string        // file of the keys that secrets are kept with: see package seal; empty: nothing is kept that needs one
 	Mail                 Mail
 	Support              Support
 	Log                  Log

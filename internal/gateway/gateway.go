@@ -104,7 +104,11 @@ func (g *Gateway) Close() error {
 
 func (g *Gateway) assemble(c Config) (err error) {
 	g.judge = &judge{audit: g.audit, log: c.Log, now: c.Now}
-	if g.keys, err = idp.NewKeys(c.Gateway.Origin(c.Gateway.Hosts.Auth), c.Now); err != nil {
+	var derive func(string) []byte
+	if c.Materials.SealKeys != nil { // which several gateways have in common
+		derive = c.Materials.SealKeys.Derive
+	}
+	if g.keys, err = idp.NewKeys(c.Gateway.Origin(c.Gateway.Hosts.Auth), c.Now, derive); err != nil {
 		return err
 	}
 	p, err := g.build(c)

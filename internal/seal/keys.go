@@ -109,9 +109,10 @@ func (k *Keys) find(id string) (key, bool) {
 
 // What keys are derived for. A purpose is one of the callers'; these tell apart what is done with it here.
 const (
-	forSealing = "authgw seal v1: "
-	forMAC     = "authgw mac v1: "
-	forProof   = "authgw key proof v1: "
+	forSealing  = "authgw seal v1: "
+	forMAC      = "authgw mac v1: "
+	forDeriving = "authgw derived key v1: "
+	forProof    = "authgw key proof v1: "
 )
 
 // derive returns the key for something (RFC 5869; the secret is uniformly random, so it needs no salt).

@@ -51,6 +51,9 @@ func (k *Keys) MAC(purpose string, texts ...string) string {
 	return encode(one.id, one.mac(purpose, texts))
 }
 
+// Derive returns 32 bytes that only who has the current key can have, the same each time: a key for what several gateways must share.
+func (k *Keys) Derive(purpose string) []byte { return k.current().derive(forDeriving, purpose) }
+
 // CheckMAC says, in a time that does not depend on where they differ, whether mac is that of some texts under any of the keys.
 func (k *Keys) CheckMAC(purpose, mac string, texts ...string) bool {
 	one, data, ok := k.decode(mac)

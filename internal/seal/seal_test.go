@@ -65,7 +65,7 @@ func TestSealedTextOpens(t *testing.T) {
 	k := parse(t, "# of this gateway\n\n"+line(t, "k1"))
 	for _, secret := range []string{"", "a", strings.Repeat("seed", 1000)} {
 		sealed := k.Seal("totp", "u-jeanne", []byte(secret))
-		if secret != "" && strings.Contains(sealed, secret) {
+		if len(secret) > 8 && strings.Contains(sealed, secret) { // a letter is in any text
 			t.Errorf("the sealed text %q holds the secret", sealed)
 		}
 		got, err := k.Open("totp", "u-jeanne", sealed)
