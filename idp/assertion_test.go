@@ -160,6 +160,7 @@ func (w *world) assertion(t *testing.T) string {
 	return signed
 }
 
+// C7: what is kept is of one session and one service.
 func TestAssertionIsKeptForHalfItsLife(t *testing.T) {
 	w := newWorld(t)
 	b := w.browser(t)

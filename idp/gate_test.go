@@ -166,7 +166,7 @@ func TestF2ReturnStaysOnTheServiceHost(t *testing.T) {
 	}
 }
 
-// The way in is made of a code and a state: each works once, in time, on its host, in its browser.
+// The way in is made of a code and a state: each works once, in time, on its host, in its browser (E7).
 func TestEntryCodes(t *testing.T) {
 	w := newWorld(t)
 	// enter begins a visit of the mailbox and returns the address with the code.
