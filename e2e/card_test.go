@@ -304,7 +304,7 @@ func (w *world) refusedCards(t *testing.T) {
 	}
 }
 
-// revoke puts a certificate on its issuer's list, and restarts the gateway so that it reads it: it looks once in a minute.
+// revoke puts a certificate on its issuer's list, and restarts the gateway so that it is read before the next login.
 func (w *world) revoke(t *testing.T, cert *x509.Certificate) {
 	t.Helper()
 	w.writeCRL(t, w.pki.FortPersonnes, testpki.CRL{Revoked: []*x509.Certificate{cert}, Number: 2})

@@ -23,7 +23,7 @@ func (r Rule) refuses(v store.Session) string {
 	switch {
 	case !member(r.Professions, v.Account.Profession), !member(r.CardTypes, v.CardType), !member(r.Structures, v.Account.Structures...):
 		return "service_not_allowed"
-	case level(v.ACR) < level(r.ACR):
+	case r.ACR != "" && (level(r.ACR) == 0 || level(v.ACR) < level(r.ACR)): // a rule with a level that nobody knows is for nobody
 		return "level_too_low"
 	}
 	return ""

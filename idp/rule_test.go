@@ -27,6 +27,7 @@ func TestRules(t *testing.T) {
 		{name: "the level", rule: idp.Rule{ACR: idp.ACRHardware}},
 		{name: "a lower level (F13)", rule: idp.Rule{ACR: idp.ACRHardware}, change: func(p *idp.Proof) { p.ACR = idp.ACRTwoFactor }, want: "level_too_low"},
 		{name: "a level nobody knows (D13)", rule: idp.Rule{ACR: idp.ACRTwoFactor}, change: func(p *idp.Proof) { p.ACR = "urn:other" }, want: "level_too_low"},
+		{name: "a rule with a level nobody knows", rule: idp.Rule{ACR: "urn:other"}, want: "level_too_low"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			w := newWorldWith(t, func(c *idp.Config) { c.Services[1].Rule = tt.rule })

@@ -22,6 +22,7 @@ func TestExampleOfGateway(t *testing.T) {
 	write(t, filepath.Join(dir, "tls/internal-ca.pem"), read(t, filepath.Join(dir, "pair.pem")), 0o644)
 	write(t, filepath.Join(dir, "igc-sante/root.pem"), read(t, filepath.Join(dir, "pair.pem")), 0o644)
 	write(t, filepath.Join(dir, "crl/fort-personnes.crl"), "a list", 0o644)
+	write(t, filepath.Join(dir, "crl/racine-fort.crl"), "a list", 0o644)
 	write(t, filepath.Join(dir, "seal.keys"), sealKey(), 0o600)
 	write(t, filepath.Join(dir, "smtp-password"), "a password\n", 0o600)
 
