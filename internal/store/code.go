@@ -64,7 +64,7 @@ func (s *Store) AddressCodeOf(ctx context.Context, subject, session string) (Add
 // TryAddressCode takes one of the tries of a session's code, whatever is tried, and returns the code to compare with, with what is left.
 // Tries at once take one each. ErrNotFound: no code, a late one, or no try left.
 func (s *Store) TryAddressCode(ctx context.Context, subject, session string, now time.Time) (AddressCode, error) {
-	c, err := scanAddressCode(s.db.row(ctx, `
+	c, err := scanAddressCode(s.db.change(ctx, `
 		UPDATE address_codes SET tries = tries - 1
 		WHERE subject = ?1 AND session_id = ?2 AND tries > 0 AND expires_at > ?3 RETURNING `+addressCodeColumns,
 		subject, session, now.UnixMilli()))

@@ -116,7 +116,7 @@ func sqliteDSN(path, durability string) string {
 	q := url.Values{}
 	// A checkpoint writes each page once, however often it has
 	// changed, so it costs less in all when it comes after 16 MB of log than after SQLite's 4.
-	for _, p := range []string{"journal_mode(WAL)", "synchronous(" + durability + ")", "foreign_keys(1)", "busy_timeout(5000)", "wal_autocheckpoint(4000)"} {
+	for _, p := range []string{"journal_mode(WAL)", "synchronous(" + durability + ")", "foreign_keys(1)", "busy_timeout(10000)", "wal_autocheckpoint(4000)"} {
 		q.Add("_pragma", p)
 	}
 	q.Set("_txlock", "immediate") // a transaction that will write waits at its start, not in its middle
@@ -161,10 +161,33 @@ func (s *statements) prepare(ctx context.Context, q string) *sql.Stmt {
 	return stmt
 }
 
+// gate lets one writer of this process at a time to a SQLite file, in the order in which they came. SQLite itself lets those who wait
+// try again now and then, so that one of many may wait for ever. Those of another process still take their chance. A nil gate is open.
+type gate chan struct{}
+
+func (g gate) enter(ctx context.Context) error {
+	if g == nil {
+		return nil
+	}
+	select {
+	case g <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g gate) leave() {
+	if g != nil {
+		<-g
+	}
+}
+
 // conn is where a statement runs: the database, or a transaction. A conn of a transaction is used by one goroutine.
 type conn struct {
 	engine   engine
 	prepared *statements
+	writing  gate      // nil in a transaction, which has passed it
 	tx       *sql.Tx   // nil outside one
 	missing  *[]string // statements of a transaction that were not prepared: its connection may be the only one, so they are afterwards
 }
@@ -186,6 +209,10 @@ func (c conn) stmt(ctx context.Context, q string) *sql.Stmt {
 
 func (c conn) exec(ctx context.Context, q string, args ...any) (sql.Result, error) {
 	q = c.engine.statement(q)
+	if err := c.writing.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer c.writing.leave()
 	if stmt := c.stmt(ctx, q); stmt != nil {
 		return stmt.ExecContext(ctx, args...)
 	}
@@ -215,6 +242,29 @@ func (c conn) row(ctx context.Context, q string, args ...any) *sql.Row {
 		return c.tx.QueryRowContext(ctx, q, args...)
 	}
 	return c.prepared.sql.QueryRowContext(ctx, q, args...)
+}
+
+// written is the row of a statement that changes it. Until Scan has read it, others wait.
+type written struct {
+	row *sql.Row
+	err error
+	was gate
+}
+
+func (w written) Scan(into ...any) error {
+	if w.err != nil {
+		return w.err
+	}
+	defer w.was.leave()
+	return w.row.Scan(into...)
+}
+
+// change runs a statement that changes one row and returns it. The caller scans what it returns, once.
+func (c conn) change(ctx context.Context, q string, args ...any) written {
+	if err := c.writing.enter(ctx); err != nil {
+		return written{err: err}
+	}
+	return written{row: c.row(ctx, q, args...), was: c.writing}
 }
 
 // changed runs a statement and returns how many rows it changed.
@@ -255,13 +305,17 @@ func (c conn) atomically(ctx context.Context, do func(conn) error) error {
 }
 
 func (c conn) transaction(ctx context.Context, do func(conn) error) error {
+	if err := c.writing.enter(ctx); err != nil {
+		return err
+	}
+	defer c.writing.leave()
 	tx, err := c.prepared.sql.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	var missing []string
-	if err := do(conn{c.engine, c.prepared, tx, &missing}); err != nil {
+	if err := do(conn{engine: c.engine, prepared: c.prepared, tx: tx, missing: &missing}); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

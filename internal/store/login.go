@@ -29,7 +29,7 @@ func (s *Store) CreateLogin(ctx context.Context, handle token.Hash, l Login, now
 // FetchLogin notes that an agent has taken the login up, and returns when it ends. ErrNotFound: unknown, late or settled.
 func (s *Store) FetchLogin(ctx context.Context, handle token.Hash, method string, now time.Time) (time.Time, error) {
 	var expires int64
-	err := s.passing.row(ctx, `
+	err := s.passing.change(ctx, `
 		UPDATE logins SET fetched_at = coalesce(fetched_at, ?1)
 		WHERE handle_hash = ?2 AND method = ?3 AND settled_at IS NULL AND expires_at > ?1 RETURNING expires_at`,
 		now.UnixMilli(), handle[:], method).Scan(&expires)
@@ -55,7 +55,7 @@ func (s *Store) SettleLogin(ctx context.Context, handle token.Hash, method strin
 // UseLogin uses a login's code up and returns the login: once, whoever asks, so that a code that was seen by another browser is
 // worth nothing afterwards. ErrNotFound: unknown, late or used.
 func (s *Store) UseLogin(ctx context.Context, code token.Hash, method string, now time.Time) (Login, error) {
-	l, err := scanLogin(s.passing.row(ctx, `
+	l, err := scanLogin(s.passing.change(ctx, `
 		UPDATE logins SET used_at = ?1
 		WHERE code_hash = ?2 AND method = ?3 AND used_at IS NULL AND expires_at > ?1 RETURNING `+loginColumns,
 		now.UnixMilli(), code[:], method))

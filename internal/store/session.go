@@ -211,7 +211,7 @@ func (s *Store) UseEntry(ctx context.Context, host string, code, state, tok toke
 	var id, forHost string
 	var wanted []byte
 	var expires int64
-	err := s.passing.row(ctx, "DELETE FROM entries WHERE hash = ?1 RETURNING session_id, host, state_hash, expires_at", code[:]).
+	err := s.passing.change(ctx, "DELETE FROM entries WHERE hash = ?1 RETURNING session_id, host, state_hash, expires_at", code[:]).
 		Scan(&id, &forHost, &wanted, &expires)
 	if err != nil {
 		return Session{}, failed("use entry", err)

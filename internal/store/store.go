@@ -72,7 +72,7 @@ func (s *Store) useSQLite(c Config) (err error) {
 	if s.sql, err = openSQLite(c.Name, durable); err != nil {
 		return err
 	}
-	s.db = conn{engine: sqlite, prepared: newStatements(s.sql)}
+	s.db = conn{engine: sqlite, prepared: newStatements(s.sql), writing: make(gate, 1)}
 	s.passing = s.db
 	if c.Name == Memory {
 		return nil // of which each handle would have its own
