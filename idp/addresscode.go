@@ -72,11 +72,11 @@ func (s *Server) sendCode(r *http.Request, v store.Session, address string) (pro
 		return "", err
 	}
 	now := s.Now()
-	c := store.AddressCode{
-		Subject: v.Account.Subject, Session: v.ID, Address: address, Tries: codeTries, Sent: now, Expires: now.Add(codeLife),
+	c := store.Code{
+		Purpose: store.ForAddress, Subject: v.Account.Subject, Holder: v.ID, Address: address, Tries: codeTries, Sent: now, Expires: now.Add(codeLife),
 		MAC: s.Registration.Keys.MAC(codePurpose, v.Account.Subject, v.ID, address, code),
 	}
-	ok, err := s.Store.AddAddressCode(r.Context(), c, codeLimits())
+	ok, err := s.Store.AddCode(r.Context(), c, codeLimits())
 	switch {
 	case err != nil:
 		return "", err
@@ -94,7 +94,7 @@ func (s *Server) sendCode(r *http.Request, v store.Session, address string) (pro
 	s.Log.Warn("address code not sent", "subject", v.Account.Subject, "error", err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dropTimeout)
 	defer cancel()
-	return "unsent", s.Store.DropAddressCode(ctx, c)
+	return "unsent", s.Store.DropCode(ctx, c)
 }
 
 func newCode() (string, error) {
@@ -125,7 +125,7 @@ func (f *addressFlow) askCode(w http.ResponseWriter, r *http.Request) {
 
 // showCode shows where the code went that the session asked for, or leads back to the address when it has asked for none.
 func (f *addressFlow) showCode(w http.ResponseWriter, r *http.Request, v store.Session, status int, problem string, tries int) {
-	c, err := f.server.Store.AddressCodeOf(r.Context(), v.Account.Subject, v.ID)
+	c, err := f.server.Store.CodeOf(r.Context(), store.ForAddress, v.Account.Subject, v.ID)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		http.Redirect(w, r, f.base, http.StatusSeeOther)
@@ -149,7 +149,7 @@ func (f *addressFlow) resend(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c, err := s.Store.AddressCodeOf(r.Context(), v.Account.Subject, v.ID)
+	c, err := s.Store.CodeOf(r.Context(), store.ForAddress, v.Account.Subject, v.ID)
 	if errors.Is(err, store.ErrNotFound) {
 		http.Redirect(w, r, f.base, http.StatusSeeOther)
 		return
@@ -186,7 +186,7 @@ func (f *addressFlow) submitCode(w http.ResponseWriter, r *http.Request) {
 		f.showCode(w, r, v, statusOf("wrong"), "wrong", 0)
 		return
 	}
-	c, err := s.Store.TryAddressCode(r.Context(), v.Account.Subject, v.ID, s.Now())
+	c, err := s.Store.TryCode(r.Context(), store.ForAddress, v.Account.Subject, v.ID, s.Now())
 	right := err == nil && s.Registration.Keys.CheckMAC(codePurpose, c.MAC, v.Account.Subject, v.ID, c.Address, code)
 	if right {
 		err = s.addressChanged(r.Context(), r, v, c)

@@ -234,7 +234,7 @@ func (s *Server) finishRegistration(w http.ResponseWriter, r *http.Request) {
 }
 
 // addressChanged records that a proved address takes the place of what there was. Without its line in the audit there is no change.
-func (s *Server) addressChanged(ctx context.Context, r *http.Request, v store.Session, c store.AddressCode) error {
+func (s *Server) addressChanged(ctx context.Context, r *http.Request, v store.Session, c store.Code) error {
 	err := s.Audit.Record(audit.Event{
 		Kind: audit.AddressChanged, Outcome: "success", Subject: v.Account.Subject, Session: v.ID, Method: v.Method, ACR: v.ACR, Source: Source(r),
 	})

@@ -85,7 +85,7 @@ func (m *Method) status(w http.ResponseWriter, r *http.Request) {
 		return
 	default:
 		if browser, ok := token.Of(token.Browser, m.Server.BrowserState(r).Browser); ok {
-			login, err := m.Store.LoginOfBrowser(r.Context(), browser, m.Now())
+			login, err := m.Store.LoginOfBrowser(r.Context(), browser, Name, m.Now())
 			switch {
 			case err == nil && login.Fetched:
 				state = "fetched"

@@ -136,7 +136,7 @@ func (s *Store) ForgetAddress(ctx context.Context, subject string, now time.Time
 		if err != nil {
 			return err
 		}
-		if _, err := c.exec(ctx, "DELETE FROM address_codes WHERE subject = ?1", subject); err != nil {
+		if _, err := c.exec(ctx, "DELETE FROM codes WHERE subject = ?1", subject); err != nil {
 			return err
 		}
 		return c.announce(ctx, AccountChanged, subject, now)

@@ -16,6 +16,7 @@ type ChangeKind string
 const (
 	SessionEnded   ChangeKind = "session_ended"   // Ref is the id of the session
 	AccountChanged ChangeKind = "account_changed" // Ref is the subject
+	LoginChanged   ChangeKind = "login_changed"   // Ref is the ID of a login that a browser waits for
 )
 
 // Change is one of them.

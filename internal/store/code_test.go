@@ -11,16 +11,16 @@ import (
 // limits of the tests: a message each half minute, three an hour.
 var limits = store.CodeLimits{Interval: 30 * time.Second, Round: time.Hour, Most: 3}
 
-func code(sent time.Time) store.AddressCode {
-	return store.AddressCode{
-		Subject: "u-jeanne", Session: "s-1", Address: "jeanne@example.fr", MAC: "mac of " + sent.String(), Tries: 5, Sent: sent, Expires: sent.Add(10 * time.Minute),
+func code(sent time.Time) store.Code {
+	return store.Code{
+		Purpose: store.ForAddress, Subject: "u-jeanne", Holder: "s-1", Address: "jeanne@example.fr", MAC: "mac of " + sent.String(), Tries: 5, Sent: sent, Expires: sent.Add(10 * time.Minute),
 	}
 }
 
-func addCode(t testing.TB, s *store.Store, c store.AddressCode, want bool) {
+func addCode(t testing.TB, s *store.Store, c store.Code, want bool) {
 	t.Helper()
-	if ok, err := s.AddAddressCode(t.Context(), c, limits); err != nil || ok != want {
-		t.Fatalf("AddAddressCode at %v = %t, %v, want %t", c.Sent, ok, err, want)
+	if ok, err := s.AddCode(t.Context(), c, limits); err != nil || ok != want {
+		t.Fatalf("AddCode at %v = %t, %v, want %t", c.Sent, ok, err, want)
 	}
 }
 
@@ -30,12 +30,12 @@ func testCodeProvesItsAddressOnce(t *testing.T, s *store.Store) {
 	account(t, s)
 	c := code(noon)
 	addCode(t, s, c, true)
-	got, err := s.AddressCodeOf(t.Context(), "u-jeanne", "s-1")
-	check(t, "AddressCodeOf", err, nil)
+	got, err := s.CodeOf(t.Context(), store.ForAddress, "u-jeanne", "s-1")
+	check(t, "CodeOf", err, nil)
 	diff(t, "code", got, c)
 
-	tried, err := s.TryAddressCode(t.Context(), "u-jeanne", "s-1", noon.Add(time.Minute))
-	check(t, "TryAddressCode", err, nil)
+	tried, err := s.TryCode(t.Context(), store.ForAddress, "u-jeanne", "s-1", noon.Add(time.Minute))
+	check(t, "TryCode", err, nil)
 	c.Tries = 4
 	diff(t, "code after a try", tried, c)
 	once(t, func(ctx context.Context, _ int) error { return s.UseAddressCode(ctx, tried, noon.Add(time.Minute)) })
@@ -45,8 +45,8 @@ func testCodeProvesItsAddressOnce(t *testing.T, s *store.Store) {
 	if a.Address != "jeanne@example.fr" {
 		t.Errorf("address = %q, want that of the code", a.Address)
 	}
-	_, err = s.TryAddressCode(t.Context(), "u-jeanne", "s-1", noon.Add(time.Minute))
-	check(t, "TryAddressCode after its use", err, store.ErrNotFound)
+	_, err = s.TryCode(t.Context(), store.ForAddress, "u-jeanne", "s-1", noon.Add(time.Minute))
+	check(t, "TryCode after its use", err, store.ErrNotFound)
 	changes, err := s.Changes(t.Context(), noon)
 	check(t, "Changes", err, nil)
 	if len(changes) != 1 || changes[0].Kind != store.AccountChanged || changes[0].Ref != "u-jeanne" {
@@ -70,10 +70,10 @@ func TestD3CodeThatIsNoLongerGood(t *testing.T) {
 			each(t, func(t *testing.T, s *store.Store) {
 				account(t, s)
 				addCode(t, s, code(noon), true)
-				_, err := s.TryAddressCode(t.Context(), tt.subject, tt.session, tt.at)
-				check(t, "TryAddressCode", err, store.ErrNotFound)
+				_, err := s.TryCode(t.Context(), store.ForAddress, tt.subject, tt.session, tt.at)
+				check(t, "TryCode", err, store.ErrNotFound)
 				c := code(noon)
-				c.Subject, c.Session = tt.subject, tt.session
+				c.Subject, c.Holder = tt.subject, tt.session
 				check(t, "UseAddressCode", s.UseAddressCode(t.Context(), c, tt.at), store.ErrNotFound)
 				a, err := s.AccountBySubject(t.Context(), "u-jeanne")
 				if err != nil || a.Address != "" {
@@ -92,7 +92,7 @@ func testD3FiftyTriesAtOnceAreFive(t *testing.T, s *store.Store) {
 	results := make(chan error, 50)
 	for range cap(results) {
 		go func() {
-			_, err := s.TryAddressCode(t.Context(), "u-jeanne", "s-1", noon)
+			_, err := s.TryCode(t.Context(), store.ForAddress, "u-jeanne", "s-1", noon)
 			results <- err
 		}()
 	}
@@ -117,7 +117,7 @@ func testNewCodeTakesThePlaceOfTheOld(t *testing.T, s *store.Store) {
 	account(t, s)
 	old, next := code(noon), code(noon.Add(30*time.Second))
 	addCode(t, s, old, true)
-	next.Address, next.Session = "other@example.fr", "s-2"
+	next.Address, next.Holder = "other@example.fr", "s-2"
 	addCode(t, s, next, true)
 	check(t, "UseAddressCode of the old", s.UseAddressCode(t.Context(), old, next.Sent), store.ErrNotFound)
 	check(t, "UseAddressCode of the new", s.UseAddressCode(t.Context(), next, next.Sent), nil)
@@ -145,7 +145,7 @@ func testOneOfTwoCodesAtOnceIsSent(t *testing.T, s *store.Store) {
 	account(t, s)
 	once(t, func(ctx context.Context, i int) error {
 		c := code(noon.Add(time.Duration(i) * time.Millisecond))
-		ok, err := s.AddAddressCode(ctx, c, limits)
+		ok, err := s.AddCode(ctx, c, limits)
 		if err == nil && !ok {
 			err = store.ErrNotFound
 		}
@@ -161,15 +161,15 @@ func testCodeThatCouldNotBeSentIsWorthless(t *testing.T, s *store.Store) {
 	account(t, s)
 	c := code(noon)
 	addCode(t, s, c, true)
-	check(t, "DropAddressCode", s.DropAddressCode(t.Context(), c), nil)
-	_, err := s.AddressCodeOf(t.Context(), "u-jeanne", "s-1")
-	check(t, "AddressCodeOf", err, store.ErrNotFound)
+	check(t, "DropCode", s.DropCode(t.Context(), c), nil)
+	_, err := s.CodeOf(t.Context(), store.ForAddress, "u-jeanne", "s-1")
+	check(t, "CodeOf", err, store.ErrNotFound)
 	check(t, "UseAddressCode", s.UseAddressCode(t.Context(), c, noon), store.ErrNotFound)
 	addCode(t, s, code(noon.Add(time.Second)), true) // at once
 	// Dropping a code late does not touch the one that took its place.
-	check(t, "DropAddressCode", s.DropAddressCode(t.Context(), c), nil)
-	_, err = s.AddressCodeOf(t.Context(), "u-jeanne", "s-1")
-	check(t, "AddressCodeOf", err, nil)
+	check(t, "DropCode", s.DropCode(t.Context(), c), nil)
+	_, err = s.CodeOf(t.Context(), store.ForAddress, "u-jeanne", "s-1")
+	check(t, "CodeOf", err, nil)
 }
 
 func TestSealProofOfAnIdIsKept(t *testing.T) { each(t, testSealProofOfAnIdIsKept) }

@@ -176,7 +176,7 @@ func testKindsOfTokensNeverMix(t *testing.T, s *store.Store) {
 	doors := map[token.Kind]func(h token.Hash) error{
 		token.Session: func(h token.Hash) error { _, err := s.SessionByToken(ctx, "auth.test", h); return err },
 		token.Watch:   func(h token.Hash) error { _, err := s.SessionByWatch(ctx, h); return err },
-		token.Browser: func(h token.Hash) error { _, err := s.LoginOfBrowser(ctx, h, noon); return err },
+		token.Browser: func(h token.Hash) error { _, err := s.LoginOfBrowser(ctx, h, "card", noon); return err },
 		token.Handle:  func(h token.Hash) error { _, err := s.FetchLogin(ctx, h, "card", noon); return err },
 	}
 	v := store.Session{ID: "s-1", Account: a, ExpiresAt: noon.Add(time.Hour)}
@@ -285,10 +285,10 @@ func testLogins(t *testing.T, s *store.Store) {
 	t.Run("from beginning to end", func(t *testing.T) {
 		handle, browser := begin(t, noon)
 		code, watch := hash(t, token.Code), hash(t, token.Watch)
-		want := store.Login{Browser: browser, Method: "card", Expires: noon.Add(2 * time.Minute), Outcome: []byte{}}
+		want := store.Login{Handle: handle, Browser: browser, Method: "card", Expires: noon.Add(2 * time.Minute), Progress: []byte{}, Outcome: []byte{}}
 		see := func(step string) {
 			t.Helper()
-			got, err := s.LoginOfBrowser(ctx, browser, noon)
+			got, err := s.LoginOfBrowser(ctx, browser, "card", noon)
 			if err != nil {
 				t.Fatal(step, err)
 			}
@@ -330,7 +330,7 @@ func testLogins(t *testing.T, s *store.Store) {
 			}
 			return err
 		})
-		_, err = s.LoginOfBrowser(ctx, browser, noon)
+		_, err = s.LoginOfBrowser(ctx, browser, "card", noon)
 		check(t, "LoginOfBrowser after its use", err, store.ErrNotFound)
 		if used, err := s.LoginByWatch(ctx, watch, noon); !used || err != nil {
 			t.Errorf("LoginByWatch after its use = %v, %v, want used", used, err)
@@ -346,7 +346,7 @@ func testLogins(t *testing.T, s *store.Store) {
 		check(t, "FetchLogin of another method", err, store.ErrNotFound)
 		_, err = s.FetchLogin(ctx, handle, "card", end)
 		check(t, "FetchLogin late", err, store.ErrNotFound)
-		_, err = s.LoginOfBrowser(ctx, browser, end)
+		_, err = s.LoginOfBrowser(ctx, browser, "card", end)
 		check(t, "LoginOfBrowser late", err, store.ErrNotFound)
 		code, none := hash(t, token.Code), token.Hash{}
 		check(t, "SettleLogin of another method", s.SettleLogin(ctx, handle, "otp", code, none, nil, noon, end), store.ErrNotFound)
@@ -382,13 +382,16 @@ func testLogins(t *testing.T, s *store.Store) {
 			return err
 		})
 	})
-	t.Run("the newest of a browser counts", func(t *testing.T) {
+	t.Run("the newest of a browser counts, of each method", func(t *testing.T) {
 		_, browser := begin(t, noon)
-		if err := s.CreateLogin(ctx, hash(t, token.Handle), store.Login{Browser: browser, Method: "otp", Expires: noon.Add(time.Hour)}, noon.Add(time.Second)); err != nil {
-			t.Fatal(err)
+		for i, method := range []string{"otp", "otp", "card"} {
+			l := store.Login{Browser: browser, Method: method, Expires: noon.Add(time.Hour), Progress: []byte{'a' + byte(i)}}
+			if err := s.CreateLogin(ctx, hash(t, token.Handle), l, noon.Add(time.Duration(i)*time.Second)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		if got, err := s.LoginOfBrowser(ctx, browser, noon.Add(time.Second)); err != nil || got.Method != "otp" {
-			t.Errorf("LoginOfBrowser = %v, %v, want the second", got.Method, err)
+		if got, err := s.LoginOfBrowser(ctx, browser, "otp", noon.Add(time.Second)); err != nil || string(got.Progress) != "b" {
+			t.Errorf("LoginOfBrowser = %q, %v, want the second", got.Progress, err)
 		}
 	})
 }

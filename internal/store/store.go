@@ -154,7 +154,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 	for _, q := range []string{
 		"DELETE FROM logins WHERE handle_hash IN (SELECT handle_hash FROM logins WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM entries WHERE hash IN (SELECT hash FROM entries WHERE expires_at < ?1 LIMIT ?2)",
-		"DELETE FROM address_codes WHERE subject IN (SELECT subject FROM address_codes WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM codes WHERE (purpose, subject) IN (SELECT purpose, subject FROM codes WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < ?1 LIMIT ?2)",
 		"DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ?1 LIMIT ?2)",

@@ -76,7 +76,8 @@ CREATE TABLE entries (
 );
 CREATE INDEX entries_session ON entries (session_id);
 
--- A login in progress. It is born waiting, an agent fetches it, a proof settles it once, its code is used once.
+-- A login in progress. It is born waiting; a card's is fetched by an agent, others advance from step to step; a proof settles it once, and
+-- it is used once, by its code or by the browser that began it.
 CREATE TABLE logins (
     handle_hash  BLOB PRIMARY KEY,
     browser_hash BLOB NOT NULL,
@@ -87,6 +88,7 @@ CREATE TABLE logins (
     settled_at   BIGINT,
     code_hash    BLOB UNIQUE,
     watch_hash   BLOB,
+    progress     TEXT NOT NULL DEFAULT '',    -- JSON, of the method: how far it is
     outcome      TEXT NOT NULL DEFAULT '',    -- JSON, of the method that settled it
     used_at      BIGINT
 );
@@ -94,18 +96,45 @@ CREATE INDEX logins_browser ON logins (browser_hash);
 CREATE UNIQUE INDEX logins_watch ON logins (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX logins_expiry ON logins (expires_at);
 
--- A code that was sent to an address, to prove it. One for each account: a new one takes the place of the old. What is used stays,
--- so that nobody has many messages sent.
-CREATE TABLE address_codes (
-    subject    TEXT PRIMARY KEY REFERENCES accounts (subject) ON DELETE CASCADE,
+-- A code that was sent to an address: to prove the address, or as the second factor of a login. One for each account and purpose: a new
+-- one takes the place of the old. What is used stays, so that nobody has many messages sent.
+CREATE TABLE codes (
+    purpose    TEXT NOT NULL CHECK (purpose IN ('address', 'login')),
+    subject    TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
     address    TEXT NOT NULL,
     code_mac   TEXT NOT NULL,                 -- keyed: a code has few values
-    session_id TEXT NOT NULL,                 -- that asked for it, and alone may use it; empty: it was used
+    holder     TEXT NOT NULL,                 -- the session or login that asked for it, and alone may use it; empty: it was used
     tries      BIGINT NOT NULL,               -- left
     sent_at    BIGINT NOT NULL,               -- zero: it was not sent
     expires_at BIGINT NOT NULL,
     round_at   BIGINT NOT NULL,               -- since when messages are counted
-    round      BIGINT NOT NULL                -- how many there were since
+    round      BIGINT NOT NULL,               -- how many there were since
+    PRIMARY KEY (purpose, subject)
+);
+
+-- A means of proof that a person has enrolled.
+CREATE TABLE factors (
+    id          TEXT PRIMARY KEY,
+    subject     TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
+    kind        TEXT NOT NULL CHECK (kind IN ('password', 'totp', 'recovery', 'passkey')),
+    label       TEXT NOT NULL,                -- as the person calls it; may be empty
+    acr         TEXT NOT NULL,                -- of a login with it, at most: that of the login that enrolled it
+    secret      TEXT NOT NULL,                -- a password's hash, a sealed seed, a public key with what belongs to it
+    external_id TEXT NOT NULL,                -- of a passkey, its credential id in base64url; empty: none
+    counter     BIGINT NOT NULL,              -- of a seed the last time step used, of a passkey its last count
+    created_at  BIGINT NOT NULL,
+    used_at     BIGINT
+);
+CREATE INDEX factors_subject ON factors (subject);
+CREATE UNIQUE INDEX factors_single ON factors (subject, kind) WHERE kind IN ('password', 'recovery');
+CREATE UNIQUE INDEX factors_external ON factors (external_id) WHERE external_id <> '';
+
+-- The codes of a factor of kind recovery, each good once.
+CREATE TABLE recovery_codes (
+    factor_id TEXT NOT NULL REFERENCES factors (id) ON DELETE CASCADE,
+    code_mac  TEXT NOT NULL,                  -- keyed, as that of codes
+    used_at   BIGINT,
+    PRIMARY KEY (factor_id, code_mac)
 );
 
 -- What other gateways must hear of: a session that was ended, an account that was changed. Read back by time.
@@ -139,7 +168,9 @@ CREATE TABLE seal_keys (
 DROP TABLE seal_keys;
 DROP TABLE audit_events;
 DROP TABLE changes;
-DROP TABLE address_codes;
+DROP TABLE recovery_codes;
+DROP TABLE factors;
+DROP TABLE codes;
 DROP TABLE logins;
 DROP TABLE entries;
 DROP TABLE session_tokens;
