@@ -26,28 +26,30 @@ func (s *Server) accountRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /account", s.account)
 	mux.HandleFunc("POST "+endSessionPath+"/{id}", s.endOne)
 	mux.HandleFunc("POST "+endSessionsPath, s.endAll)
+	mux.HandleFunc("POST "+factorsPath+"/{id}/remove", s.removeFactor)
 }
 
-// signedIn returns the session of a request, or sends the person to the login and returns false.
-func (s *Server) signedIn(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
+// SignedIn returns the session of a request, or sends the person to the login and returns false.
+func (s *Server) SignedIn(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
 	v, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case errors.Is(err, ErrNoSession):
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 	case err != nil:
-		s.fault(w, r, "find session", err)
+		s.Fault(w, r, "find session", err)
 	}
 	return v, err == nil
 }
 
 // account shows a person what is known of them, where they are signed in, and when they did.
 func (s *Server) account(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.signedIn(w, r)
+	v, ok := s.SignedIn(w, r)
 	if !ok {
 		return
 	}
-	page := web.AccountPage{Person: person(v), Address: v.Account.Address, EndAll: endSessionsPath}
-	if word := r.URL.Query().Get("done"); word == "session_ended" || word == "address_changed" {
+	page := web.AccountPage{Person: person(v), Address: v.Account.Address, EndAll: endSessionsPath, Enrol: s.enrolments}
+	switch word := r.URL.Query().Get("done"); word {
+	case "session_ended", "address_changed", "factor_added", "factor_removed":
 		page.Notice = word
 	}
 	if s.Registration != nil {
@@ -58,10 +60,13 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 		page.Sessions, err = s.sessionsOf(r.Context(), v)
 	}
 	if err == nil {
+		page.Factors, err = s.factorsOf(r.Context(), v.Account.Subject)
+	}
+	if err == nil {
 		page.Logins, err = s.loginsOf(r.Context(), v.Account.Subject)
 	}
 	if err != nil {
-		s.fault(w, r, "show account", err)
+		s.Fault(w, r, "show account", err)
 		return
 	}
 	for _, i := range page.Sessions {
@@ -138,7 +143,7 @@ func (s *Server) loginsOf(ctx context.Context, subject string) ([]web.LoginInfo,
 
 // endOne ends a session that the person names: one of their own (G1), since an id is no secret.
 func (s *Server) endOne(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.signedIn(w, r)
+	v, ok := s.SignedIn(w, r)
 	if !ok {
 		return
 	}
@@ -149,7 +154,7 @@ func (s *Server) endOne(w http.ResponseWriter, r *http.Request) {
 	}
 	open, err := s.Sessions.Of(r.Context(), v.Account.Subject)
 	if err != nil {
-		s.fault(w, r, "list sessions", err)
+		s.Fault(w, r, "list sessions", err)
 		return
 	}
 	for _, o := range open {
@@ -157,7 +162,7 @@ func (s *Server) endOne(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if err := s.End(r.Context(), o, "ended_by_person"); err != nil {
-			s.fault(w, r, "end session", err)
+			s.Fault(w, r, "end session", err)
 			return
 		}
 	}
@@ -166,12 +171,12 @@ func (s *Server) endOne(w http.ResponseWriter, r *http.Request) {
 
 // endAll ends every session of the person, this one too.
 func (s *Server) endAll(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.signedIn(w, r)
+	v, ok := s.SignedIn(w, r)
 	if !ok {
 		return
 	}
 	if err := s.EndOthers(r.Context(), v, "ended_by_person"); err != nil {
-		s.fault(w, r, "end sessions", err)
+		s.Fault(w, r, "end sessions", err)
 		return
 	}
 	s.signOut(w, r, s.Host)
@@ -181,7 +186,7 @@ func (s *Server) endAll(w http.ResponseWriter, r *http.Request) {
 func (s *Server) EndOthers(ctx context.Context, v store.Session, reason string) error {
 	ended, err := s.Sessions.endOthers(ctx, v, reason)
 	for _, id := range ended {
-		s.record(audit.Event{Kind: audit.SessionEnded, Reason: reason, Subject: v.Account.Subject, Session: id})
+		s.Record(audit.Event{Kind: audit.SessionEnded, Reason: reason, Subject: v.Account.Subject, Session: id})
 	}
 	return err
 }

@@ -32,8 +32,8 @@ func codeLimits() store.CodeLimits {
 	return store.CodeLimits{Interval: 30 * time.Second, Round: time.Hour, Most: 10}
 }
 
-// field returns the one value of a form's field; empty when the field is not there. It answers a form that cannot be read.
-func (s *Server) field(w http.ResponseWriter, r *http.Request, name string) (string, bool) {
+// Field returns the one value of a form's field; empty when the field is not there. It answers a form that cannot be read.
+func (s *Server) Field(w http.ResponseWriter, r *http.Request, name string) (string, bool) {
 	if err := r.ParseForm(); err != nil || len(r.PostForm[name]) > 1 {
 		s.Fail(w, r, http.StatusBadRequest, "bad_request")
 		return "", false
@@ -131,7 +131,7 @@ func (f *addressFlow) showCode(w http.ResponseWriter, r *http.Request, v store.S
 		http.Redirect(w, r, f.base, http.StatusSeeOther)
 		return
 	case err != nil:
-		f.server.fault(w, r, "find address code", err)
+		f.server.Fault(w, r, "find address code", err)
 		return
 	case problem == "" && (c.Tries <= 0 || !f.server.Now().Before(c.Expires)):
 		problem = "expired"
@@ -160,7 +160,7 @@ func (f *addressFlow) resend(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		s.fault(w, r, "send address code", err)
+		s.Fault(w, r, "send address code", err)
 	case problem == "unsent": // the one before is worthless too
 		f.show(w, r, v, statusOf(problem), c.Address, problem)
 	case problem == "":
@@ -177,7 +177,7 @@ func (f *addressFlow) submitCode(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	typed, ok := s.field(w, r, "code")
+	typed, ok := s.Field(w, r, "code")
 	if !ok {
 		return
 	}
@@ -195,7 +195,7 @@ func (f *addressFlow) submitCode(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, store.ErrNotFound): // none, late, or used by a second press of the button
 		f.showCode(w, r, v, statusOf("expired"), "expired", 0)
 	case err != nil:
-		s.fault(w, r, "prove address", err)
+		s.Fault(w, r, "prove address", err)
 	case right && f.change:
 		http.Redirect(w, r, "/account?done=address_changed", http.StatusSeeOther)
 	case right:
@@ -203,7 +203,7 @@ func (f *addressFlow) submitCode(w http.ResponseWriter, r *http.Request) {
 	case c.Tries > 0:
 		f.showCode(w, r, v, statusOf("wrong"), "wrong", c.Tries)
 	default:
-		s.record(audit.Event{
+		s.Record(audit.Event{
 			Kind: audit.AddressChanged, Outcome: "refused", Reason: "too_many_tries", Subject: v.Account.Subject, Session: v.ID, Source: Source(r),
 		})
 		f.showCode(w, r, v, statusOf("expired"), "expired", 0)

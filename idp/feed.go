@@ -125,5 +125,7 @@ func (f *feed) take(c store.Change) {
 		f.sessions.release(c.Ref)
 	case store.AccountChanged:
 		f.sessions.cache.forgetAccount(c.Ref)
+	case store.LoginChanged:
+		f.sessions.Changed(c.Ref)
 	}
 }

@@ -212,7 +212,7 @@ func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request) {
 	c, _ := s.cookies.New(r, loginCookie)
 	c.Values = map[any]any{"state": state, "path": path}
 	if err := s.cookies.Save(r, w, c); err != nil {
-		s.fault(w, r, "save browser state", err)
+		s.Fault(w, r, "save browser state", err)
 		return
 	}
 	clearSessionCookie(w)
@@ -242,10 +242,10 @@ func (g *Gate) enter(w http.ResponseWriter, r *http.Request) {
 		g.stray(w, r)
 		return
 	case err != nil:
-		s.fault(w, r, "enter service", err)
+		s.Fault(w, r, "enter service", err)
 		return
 	}
-	s.record(audit.Event{Kind: audit.ServiceEntered, Subject: v.Account.Subject, Session: v.ID, Service: g.service.Name, Source: Source(r)})
+	s.Record(audit.Event{Kind: audit.ServiceEntered, Subject: v.Account.Subject, Session: v.ID, Service: g.service.Name, Source: Source(r)})
 	s.ClearBrowserState(w)
 	setSessionCookie(w, secret)
 	if !isLocalPath(path) { // unreachable: startLogin sealed it

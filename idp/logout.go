@@ -36,7 +36,7 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request, host string) {
 		}
 	}
 	if err != nil && !errors.Is(err, ErrNoSession) {
-		s.fault(w, r, "end session", err)
+		s.Fault(w, r, "end session", err)
 		return
 	}
 	s.forget(w)
@@ -94,7 +94,7 @@ func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
 		s.forget(w)
 		s.Pages.Render(w, r, http.StatusOK, web.SignedOutPage{})
 	case err != nil:
-		s.fault(w, r, "find session", err)
+		s.Fault(w, r, "find session", err)
 	case ownNavigation(r):
 		s.logout(w, r)
 	default:

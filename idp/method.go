@@ -5,14 +5,22 @@ import (
 	"time"
 
 	"promess/authgw/internal/token"
+	"promess/authgw/internal/web"
 )
 
 // Method is one way to prove who one is.
 type Method interface {
 	// Name is the method's word: its path /login/<name>, its texts, the method of its sessions.
 	Name() string
-	// Routes adds its handlers to the auth host. All are below /login/<name>.
+	// Routes adds its handlers to the auth host. All are below /login/<name>, or below the paths of its Enrolments.
 	Routes(mux *http.ServeMux)
+}
+
+// Enroller is a Method whose means of proof people add to their account.
+type Enroller interface {
+	Method
+	// Enrolments are the kinds that it adds, with the page where each begins: /account/<kind>.
+	Enrolments() []web.Enrolment
 }
 
 // BrowserMethod is a Method that browsers can also use by themselves, without the program that it needs otherwise.
@@ -35,6 +43,10 @@ type Proof struct {
 	AMR    []string  `json:"amr"` // RFC 8176
 	Time   time.Time `json:"time"`
 	Until  time.Time `json:"until,omitzero"` // the session ends with it, whatever else; zero: no such bound
+
+	// Subject is the account that the proof is of, where the method knows it: one that holds what was proved. Otherwise it is empty, and
+	// the account is that of the national identifier.
+	Subject string `json:"subject,omitempty"`
 
 	IDType     string `json:"id_type"`
 	NationalID string `json:"national_id"`

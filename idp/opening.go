@@ -9,9 +9,12 @@ import (
 	"promess/authgw/internal/store"
 )
 
-// accountOf returns the account that a proof opens: that of its national identifier, and nothing else of it counts (F9). ErrNotFound
-// of package store: there is none, and logins make none here.
+// accountOf returns the account that a proof opens: the one that it names, or that of its national identifier, and nothing else of it
+// counts (F9). ErrNotFound of package store: there is none, and logins make none here.
 func (s *Server) accountOf(r *http.Request, p Proof) (store.Account, error) {
+	if p.Subject != "" {
+		return s.Store.AccountBySubject(r.Context(), p.Subject)
+	}
 	ctx, subject := r.Context(), newID()
 	open := s.Store.RefreshAccount
 	if s.CreateAccounts {
@@ -25,7 +28,7 @@ func (s *Server) accountOf(r *http.Request, p Proof) (store.Account, error) {
 		return account, err
 	}
 	if account.Subject == subject {
-		s.record(audit.Event{Kind: audit.AccountCreated, Subject: subject, Method: p.Method, Source: Source(r), Fingerprint: p.Fingerprint})
+		s.Record(audit.Event{Kind: audit.AccountCreated, Subject: subject, Method: p.Method, Source: Source(r), Fingerprint: p.Fingerprint})
 	}
 	if account.Disabled || p.StructureID == "" {
 		return account, nil

@@ -3,7 +3,6 @@ package idp
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/mail"
@@ -23,9 +22,6 @@ type Registration struct {
 const (
 	registerPath = "/account/register"
 	addressPath  = "/account/address"
-
-	// recentLogin is how old a login may be that changes an address.
-	recentLogin = 10 * time.Minute
 )
 
 // addressFlow leads a person from an address to its proof:
@@ -59,18 +55,16 @@ func (s *Server) registerRoutes(mux *http.ServeMux) {
 // interrupt sends a person who has just signed in to what comes before the place they wanted, and says whether there is such a thing.
 func (s *Server) interrupt(w http.ResponseWriter, r *http.Request, v store.Session, state BrowserState) bool {
 	switch {
-	case s.Registration == nil:
-		return false
-	case state.Then == addressPath && state.Service == "": // they signed in to change it
+	case state.Then != "" && state.Service == "": // they signed in to change something; the path is ours, from Again
 		s.ClearBrowserState(w)
-		http.Redirect(w, r, addressPath, http.StatusSeeOther)
+		http.Redirect(w, r, state.Then, http.StatusSeeOther)
 		return true
-	case !s.Registration.AtFirstLogin || !v.Account.Registered.IsZero():
+	case s.Registration == nil || !s.Registration.AtFirstLogin || !v.Account.Registered.IsZero():
 		return false
 	}
 	// The login is used up; where it leads to is not.
 	if err := s.SaveBrowserState(w, r, BrowserState{Service: state.Service, State: state.State}); err != nil {
-		s.fault(w, r, "save browser state", err)
+		s.Fault(w, r, "save browser state", err)
 		return true
 	}
 	http.Redirect(w, r, registerPath, http.StatusSeeOther)
@@ -80,7 +74,7 @@ func (s *Server) interrupt(w http.ResponseWriter, r *http.Request, v store.Sessi
 // person returns the session of a request with the account as it is now, or answers the request and returns false: without a session, or
 // when there is nothing for the person to do here.
 func (f *addressFlow) person(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
-	v, ok := f.server.freshly(w, r)
+	v, ok := f.server.Freshly(w, r)
 	switch {
 	case !ok || f.change:
 	case !v.Account.Registered.IsZero():
@@ -93,32 +87,18 @@ func (f *addressFlow) person(w http.ResponseWriter, r *http.Request) (store.Sess
 	return v, ok
 }
 
-// freshly is signedIn with the account read anew: what was recorded a moment ago counts.
-func (s *Server) freshly(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
-	v, ok := s.signedIn(w, r)
+// Freshly is SignedIn with the account read anew: what was recorded a moment ago counts.
+func (s *Server) Freshly(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
+	v, ok := s.SignedIn(w, r)
 	if !ok {
 		return v, false
 	}
 	var err error
 	if v.Account, err = s.Store.AccountBySubject(r.Context(), v.Account.Subject); err != nil {
-		s.fault(w, r, "find account", err)
+		s.Fault(w, r, "find account", err)
 		return v, false
 	}
 	return v, true
-}
-
-// recent says whether the login of a session is new and strong enough to change an address. Codes of later logins go there (D6).
-func (s *Server) recent(v store.Session) bool {
-	return s.Now().Sub(v.AuthTime) <= recentLogin && (v.ACR == ACRHardware || v.ACR == ACRTwoFactor)
-}
-
-// again asks a person to sign in once more, and brings them back to the address afterwards.
-func (s *Server) again(w http.ResponseWriter, r *http.Request) {
-	if err := s.SaveBrowserState(w, r, BrowserState{Then: addressPath}); err != nil {
-		s.fault(w, r, "save browser state", err)
-		return
-	}
-	s.Pages.Render(w, r, http.StatusOK, web.LoginPage{Methods: s.methods, Browser: s.browser, Notice: "recent"})
 }
 
 func (f *addressFlow) ask(w http.ResponseWriter, r *http.Request) {
@@ -126,8 +106,8 @@ func (f *addressFlow) ask(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if f.change && !f.server.recent(v) {
-		f.server.again(w, r)
+	if f.change && !f.server.Recent(v, ACRTwoFactor) { // codes of later logins go there (D6)
+		f.server.Again(w, r, addressPath)
 		return
 	}
 	f.show(w, r, v, http.StatusOK, "", "")
@@ -146,17 +126,17 @@ func (f *addressFlow) submit(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	typed, ok := s.field(w, r, "address")
+	typed, ok := s.Field(w, r, "address")
 	if !ok {
 		return
 	}
-	if typed == "" || f.change && !s.recent(v) {
+	if typed == "" || f.change && !s.Recent(v, ACRTwoFactor) {
 		http.Redirect(w, r, f.base, http.StatusSeeOther)
 		return
 	}
 	address, problem, err := s.judgeAddress(r.Context(), v.Account.Subject, typed)
 	if err != nil {
-		s.fault(w, r, "judge address", err)
+		s.Fault(w, r, "judge address", err)
 		return
 	}
 	if problem == "" {
@@ -164,7 +144,7 @@ func (f *addressFlow) submit(w http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case err != nil:
-		s.fault(w, r, "send address code", err)
+		s.Fault(w, r, "send address code", err)
 	case problem != "":
 		f.show(w, r, v, statusOf(problem), typed, problem)
 	default:
@@ -183,7 +163,7 @@ func (f *addressFlow) later(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/account", http.StatusSeeOther)
 		return
 	}
-	if v, ok := f.server.signedIn(w, r); ok {
+	if v, ok := f.server.SignedIn(w, r); ok {
 		f.server.resume(w, r, v)
 	}
 }
@@ -197,7 +177,7 @@ func (s *Server) resume(w http.ResponseWriter, r *http.Request, v store.Session)
 
 // registered shows what is recorded, once there is an address.
 func (s *Server) registered(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.freshly(w, r)
+	v, ok := s.Freshly(w, r)
 	if !ok {
 		return
 	}
@@ -207,7 +187,7 @@ func (s *Server) registered(w http.ResponseWriter, r *http.Request) {
 	}
 	facts, err := s.facts(r.Context(), v)
 	if err != nil {
-		s.fault(w, r, "show account", err)
+		s.Fault(w, r, "show account", err)
 		return
 	}
 	facts = append(facts, web.Fact{Label: "address", Value: v.Account.Address})
@@ -217,7 +197,7 @@ func (s *Server) registered(w http.ResponseWriter, r *http.Request) {
 // finishRegistration notes that the person has seen it, and goes on. Whoever leads a browser here makes nothing true that is not: the
 // address was proved.
 func (s *Server) finishRegistration(w http.ResponseWriter, r *http.Request) {
-	v, ok := s.freshly(w, r)
+	v, ok := s.Freshly(w, r)
 	if !ok {
 		return
 	}
@@ -226,7 +206,7 @@ func (s *Server) finishRegistration(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := s.Store.SetRegistered(r.Context(), v.Account.Subject, s.Now()); err != nil {
-		s.fault(w, r, "finish registration", err)
+		s.Fault(w, r, "finish registration", err)
 		return
 	}
 	s.Sessions.cache.forgetAccount(v.Account.Subject) // Run would hear of it in a second; the next page comes sooner

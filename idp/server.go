@@ -55,11 +55,12 @@ type Service struct {
 // Server is the auth host, and what the methods and the service hosts share.
 type Server struct {
 	Config
-	services map[string]Service
-	methods  []string
-	browser  string // action of the login without the agent; empty: not offered
-	cookies  *sessions.CookieStore
-	signer   *signer
+	services   map[string]Service
+	methods    []string
+	enrolments []web.Enrolment
+	browser    string // action of the login without the agent; empty: not offered
+	cookies    *sessions.CookieStore
+	signer     *signer
 }
 
 // New returns the auth host. Methods are added before it serves.
@@ -98,6 +99,9 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 		if b, ok := m.(BrowserMethod); ok {
 			s.browser = b.BrowserPath()
 		}
+		if e, ok := m.(Enroller); ok {
+			s.enrolments = append(s.enrolments, e.Enrolments()...)
+		}
 	}
 
 	// Cross-origin posts are refused before anything reads them: Sec-Fetch-Site, or Origin against Host (the browser routes). An
@@ -130,12 +134,12 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		s.goOn(w, r, v, state)
 		return
 	case !errors.Is(err, ErrNoSession):
-		s.fault(w, r, "find session", err)
+		s.Fault(w, r, "find session", err)
 		return
 	}
 	clearSessionCookie(w) // whatever it was, it opens nothing (E6)
 	if err := s.SaveBrowserState(w, r, state); err != nil {
-		s.fault(w, r, "save browser state", err)
+		s.Fault(w, r, "save browser state", err)
 		return
 	}
 	page := web.LoginPage{Service: s.services[state.Service].Title, Methods: s.methods, Browser: s.browser}
@@ -152,7 +156,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		s.refuseProof(w, r, p, "no_account")
 		return
 	case err != nil:
-		s.fault(w, r, "open account", err)
+		s.Fault(w, r, "open account", err)
 		return
 	case account.Disabled:
 		s.refuseProof(w, r, p, "account_disabled")
@@ -163,7 +167,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		Kind: audit.LoginSucceeded, Outcome: "success", Subject: account.Subject, Method: p.Method, ACR: p.ACR,
 		Source: Source(r), Fingerprint: p.Fingerprint, Issuer: p.Issuer, Service: state.Service,
 	}); err != nil {
-		s.fault(w, r, "audit login", err)
+		s.Fault(w, r, "audit login", err)
 		return
 	}
 	old, err := s.Sessions.Find(r, s.Host)
@@ -171,7 +175,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		err = s.End(ctx, old, "replaced")
 	}
 	if err != nil && !errors.Is(err, ErrNoSession) {
-		s.fault(w, r, "end the session before", err)
+		s.Fault(w, r, "end the session before", err)
 		return
 	}
 	v, secret, err := s.Sessions.open(r, account, p, s.Host)
@@ -180,10 +184,10 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		return
 	}
 	if err != nil {
-		s.fault(w, r, "open session", err)
+		s.Fault(w, r, "open session", err)
 		return
 	}
-	s.record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
+	s.Record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)
 	if s.interrupt(w, r, v, state) {
 		return
@@ -210,7 +214,7 @@ func (s *Server) goOn(w http.ResponseWriter, r *http.Request, v store.Session, s
 		// The service host has not asked, or the address was cut: its home page will ask properly.
 		http.Redirect(w, r, service.Origin+service.Home, http.StatusSeeOther)
 	case err != nil:
-		s.fault(w, r, "enter service", err)
+		s.Fault(w, r, "enter service", err)
 	default:
 		http.Redirect(w, r, target, http.StatusSeeOther)
 	}
@@ -224,7 +228,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/login", http.StatusSeeOther)
 		return
 	case err != nil:
-		s.fault(w, r, "find session", err)
+		s.Fault(w, r, "find session", err)
 		return
 	}
 	page := web.PortalPage{Person: person(v)}
@@ -243,14 +247,14 @@ func (s *Server) End(ctx context.Context, v store.Session, reason string) error 
 		return err
 	}
 	if open {
-		s.record(audit.Event{Kind: audit.SessionEnded, Reason: reason, Subject: v.Account.Subject, Session: v.ID, Method: v.Method})
+		s.Record(audit.Event{Kind: audit.SessionEnded, Reason: reason, Subject: v.Account.Subject, Session: v.ID, Method: v.Method})
 	}
 	return nil
 }
 
 // Refuse shows a person why they may not come in, and records it.
 func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, method string, f Refusal) {
-	s.record(audit.Event{
+	s.Record(audit.Event{
 		Kind: audit.LoginRefused, Outcome: "refused", Reason: f.Reason, Detail: f.Detail, Method: method, Source: Source(r),
 		Fingerprint: f.Fingerprint, Issuer: f.Issuer, Support: f.Support,
 	})
@@ -262,8 +266,8 @@ func (s *Server) Fail(w http.ResponseWriter, r *http.Request, status int, code s
 	s.Pages.Render(w, r, status, web.ErrorPage{Code: code, RetryURL: "/login"})
 }
 
-// fault answers a request that failed for a reason of ours. The cause goes to the log under the code that the person reads.
-func (s *Server) fault(w http.ResponseWriter, r *http.Request, what string, err error) {
+// Fault answers a request that failed for a reason of ours. The cause goes to the log under the code that the person reads.
+func (s *Server) Fault(w http.ResponseWriter, r *http.Request, what string, err error) {
 	if r.Context().Err() != nil {
 		return // the browser has gone
 	}
@@ -276,8 +280,8 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	s.Fail(w, r, http.StatusNotFound, "not_found")
 }
 
-// record writes an event that nothing waits for.
-func (s *Server) record(e audit.Event) {
+// Record writes an event that nothing waits for.
+func (s *Server) Record(e audit.Event) {
 	if err := s.Audit.Record(e); err != nil {
 		s.Log.Error("audit event lost", "kind", string(e.Kind), "error", err)
 	}

@@ -34,6 +34,7 @@ type Sessions struct {
 	grace          time.Duration
 	now            func() time.Time
 	cache          *cache
+	waiting        waiters
 	heard          atomic.Int64 // when Run last knew everything, Unix milliseconds; zero: never
 
 	mu   sync.Mutex

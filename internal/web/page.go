@@ -97,7 +97,14 @@ type AccountPage struct {
 	Address       string        // the ordinary e-mail address; empty: none
 	AddressAction string        // action of the form that begins to change it
 	Factors       []FactorInfo
-	Notice        string // a word shown above: "address_changed", "session_ended", "sessions_ended", "factor_removed", or empty
+	Enrol         []Enrolment
+	Notice        string // a word shown above: "address_changed", "session_ended", "sessions_ended", "factor_added", "factor_removed", or empty
+}
+
+// Enrolment is a means of proof that a person may add. Kind is as in FactorInfo.
+type Enrolment struct {
+	Kind string
+	Path string // of the page where it begins
 }
 
 // SessionInfo is one session of AccountPage.

@@ -1,0 +1,36 @@
+package idp
+
+import (
+	"net/http"
+	"time"
+
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/web"
+)
+
+// recentLogin is how old a login may be that changes how the person signs in.
+const recentLogin = 10 * time.Minute
+
+// Recent says whether the login of a session is new, and at least of a level: enough to change what gives that level (D6). A level that
+// nobody knows is given to nobody.
+func (s *Server) Recent(v store.Session, acr string) bool {
+	return s.Now().Sub(v.AuthTime) <= recentLogin && level(acr) > 0 && level(v.ACR) >= level(acr)
+}
+
+// Again asks a person to sign in once more, and leads them to a page of the auth host afterwards.
+func (s *Server) Again(w http.ResponseWriter, r *http.Request, then string) {
+	if err := s.SaveBrowserState(w, r, BrowserState{Then: then}); err != nil {
+		s.Fault(w, r, "save browser state", err)
+		return
+	}
+	s.Pages.Render(w, r, http.StatusOK, web.LoginPage{Methods: s.methods, Browser: s.browser, Notice: "recent"})
+}
+
+// Lower returns the lower of two levels. A means of proof gives the level of its kind, or that of the login that enrolled it if that was
+// lower: nobody rises by enrolling (D13).
+func Lower(a, b string) string {
+	if level(b) < level(a) {
+		return b
+	}
+	return a
+}
