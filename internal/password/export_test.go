@@ -1,0 +1,25 @@
+package password
+
+import "context"
+
+// FillForTest takes every place of a Hasher.
+func (h *Hasher) FillForTest() {
+	for range cap(h.places) {
+		h.places <- struct{}{}
+	}
+}
+
+// LeaveForTest gives one place back.
+func (h *Hasher) LeaveForTest() { h.leave() }
+
+// EnterForTest waits for a place as a hash does.
+func (h *Hasher) EnterForTest(ctx context.Context) error { return h.enter(ctx) }
+
+// QueueForTest is how many may wait.
+const QueueForTest = queue
+
+// ParsedForTest says whether a text is a hash, and how it is written again.
+func ParsedForTest(text string) (string, Params, error) {
+	h, err := parse(text)
+	return h.String(), h.Params, err
+}
