@@ -134,7 +134,7 @@ func (s *Server) loginsOf(ctx context.Context, subject string) ([]web.LoginInfo,
 			all = append(all[:0], all[1:]...)
 		}
 		all = append(all, web.LoginInfo{Time: e.Time, Method: e.Method, Success: e.Outcome == "success", Reason: e.Reason, Source: e.Source,
-			Service: s.services[e.Service].Title})
+			Browser: e.Browser, Service: s.services[e.Service].Title})
 		return nil
 	})
 	slices.Reverse(all) // the last first

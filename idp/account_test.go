@@ -1,13 +1,16 @@
 package idp_test
 
 import (
+	"encoding/json"
 	"net/http"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"promess/authgw/idp"
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/store"
 )
 
 const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0"
@@ -48,6 +51,50 @@ func TestAccountShowsThePersonAndTheirSessions(t *testing.T) {
 		t.Errorf("without a session: %d %s, want the login", p.status, p.location)
 	}
 	office.wantSignedIn(true)
+}
+
+// Personal data: of the browser a short name is kept and shown, and nothing of what else the header says.
+func TestAccountShowsTheBrowserOfEachLogin(t *testing.T) {
+	w := newWorldWith(t, func(c *idp.Config) {
+		l, err := audit.Open(t.Context(), audit.Config{Store: c.Store, Log: c.Log, Now: c.Now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(l.Close)
+		c.Audit = l
+	})
+	w.at(t, firefox+" <b>secret-of-this-machine</b>")
+	home := w.at(t, "curl/8")
+	_, logins, _ := strings.Cut(home.get(auth+"/account").body, `id="logins"`)
+	for text, want := range map[string]int{"Firefox 153, Linux": 1, "Navigateur inconnu": 1, "secret-of-this-machine": 0} {
+		if got := strings.Count(logins, text); got != want {
+			t.Errorf("%q is there %d times, want %d:\n%s", text, got, want, logins)
+		}
+	}
+	subject := w.find(t, home).Account.Subject
+	if _, err := w.store.DisableAccount(t.Context(), subject, w.now()); err != nil {
+		t.Fatal(err)
+	}
+	w.browser(t).post(auth+"/login/card", "User-Agent", firefox)
+	var browsers []string
+	if err := w.store.AuditRecords(t.Context(), store.AuditFilter{}, func(r store.AuditRecord) error {
+		var e audit.Event
+		if err := json.Unmarshal([]byte(r.Body), &e); err != nil {
+			return err
+		}
+		if e.Kind == audit.LoginSucceeded || e.Kind == audit.LoginRefused {
+			browsers = append(browsers, e.Browser)
+		}
+		if strings.Contains(r.Body, "secret-of-this-machine") || strings.Contains(r.Body, "Mozilla") {
+			t.Errorf("the header is in the trail: %s", r.Body)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"Firefox 153, Linux", "", "Firefox 153, Linux"}; !slices.Equal(browsers, want) {
+		t.Errorf("browsers of the logins = %q, want %q", browsers, want)
+	}
 }
 
 func TestPersonEndsOneOfTheirSessions(t *testing.T) {

@@ -165,7 +165,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	// Without its line in the audit there is no login.
 	if err := s.Audit.Record(audit.Event{
 		Kind: audit.LoginSucceeded, Outcome: "success", Subject: account.Subject, Method: p.Method, ACR: p.ACR,
-		Source: Source(r), Fingerprint: p.Fingerprint, Issuer: p.Issuer, Service: state.Service,
+		Source: Source(r), Browser: web.BrowserName(r.UserAgent()), Fingerprint: p.Fingerprint, Issuer: p.Issuer, Service: state.Service,
 	}); err != nil {
 		s.Fault(w, r, "audit login", err)
 		return
@@ -256,7 +256,7 @@ func (s *Server) End(ctx context.Context, v store.Session, reason string) error 
 func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, method string, f Refusal) {
 	s.Record(audit.Event{
 		Kind: audit.LoginRefused, Outcome: "refused", Reason: f.Reason, Detail: f.Detail, Method: method, Source: Source(r),
-		Fingerprint: f.Fingerprint, Issuer: f.Issuer, Support: f.Support,
+		Browser: web.BrowserName(r.UserAgent()), Fingerprint: f.Fingerprint, Issuer: f.Issuer, Support: f.Support,
 	})
 	s.Pages.Render(w, r, f.Status, web.ErrorPage{Code: f.Code, Support: f.Support, RetryURL: "/login"})
 }

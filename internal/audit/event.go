@@ -31,7 +31,8 @@ const (
 	Exported          Kind = "audit_exported" // by Actor; Detail says what
 )
 
-// Event is one record.
+// Event is one record. Its Browser is a name such as "Firefox 153, Linux", by which persons recognise their own logins, and not the
+// User-Agent that it comes from: that is a text of anybody's choosing, tells one machine from others, and would be kept for years.
 type Event struct {
 	Time        time.Time `json:"time"`
 	Kind        Kind      `json:"kind"`
@@ -45,6 +46,7 @@ type Event struct {
 	Factor      string    `json:"factor,omitempty"` // kind of a factor that came or went
 	ACR         string    `json:"acr,omitempty"`
 	Source      string    `json:"source,omitempty"`      // network address
+	Browser     string    `json:"browser,omitempty"`     // of a login, as web.BrowserName calls it
 	Fingerprint string    `json:"fingerprint,omitempty"` // SHA-256 of the certificate
 	Issuer      string    `json:"issuer,omitempty"`      // of the certificate
 	Service     string    `json:"service,omitempty"`
@@ -60,7 +62,7 @@ const maxWord = 1024
 func (e Event) clean() Event {
 	e.Kind = Kind(word(string(e.Kind)))
 	for _, s := range []*string{
-		&e.Outcome, &e.Reason, &e.Subject, &e.Session, &e.Actor, &e.Action, &e.Method, &e.Factor, &e.ACR, &e.Source,
+		&e.Outcome, &e.Reason, &e.Subject, &e.Session, &e.Actor, &e.Action, &e.Method, &e.Factor, &e.ACR, &e.Source, &e.Browser,
 		&e.Fingerprint, &e.Issuer, &e.Service, &e.Client, &e.Support, &e.Detail,
 	} {
 		*s = word(*s)

@@ -86,7 +86,7 @@ func whole(r store.AuditRecord) bool {
 // header names the columns of a CSV export.
 var header = []string{
 	"seq", "time", "kind", "outcome", "reason", "subject", "session", "actor", "action", "method", "factor", "acr", "source",
-	"fingerprint", "issuer", "service", "client", "support", "detail", "hash",
+	"browser", "fingerprint", "issuer", "service", "client", "support", "detail", "hash",
 }
 
 func exportCSV(w io.Writer) (write func(store.AuditRecord) error, flush func() error) {
@@ -113,7 +113,7 @@ func exportCSV(w io.Writer) (write func(store.AuditRecord) error, flush func() e
 		}
 		row := []string{
 			strconv.FormatInt(r.Seq, 10), e.Time.UTC().Format(time.RFC3339Nano), string(e.Kind), e.Outcome, e.Reason, e.Subject, e.Session,
-			e.Actor, e.Action, e.Method, e.Factor, e.ACR, e.Source, e.Fingerprint, e.Issuer, e.Service, e.Client, e.Support, detail, r.Hash,
+			e.Actor, e.Action, e.Method, e.Factor, e.ACR, e.Source, e.Browser, e.Fingerprint, e.Issuer, e.Service, e.Client, e.Support, detail, r.Hash,
 		}
 		for i := 1; i < len(row); i++ {
 			row[i] = cell(row[i])

