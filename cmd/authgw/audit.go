@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"os"
 	"regexp"
 	"strings"
@@ -18,8 +17,6 @@ import (
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/cli"
-	"promess/authgw/internal/config"
-	"promess/authgw/internal/gateway"
 	"promess/authgw/internal/store"
 )
 
@@ -63,23 +60,18 @@ formula has an apostrophe before it. That it was done, and by whom, is an event 
 	}
 }
 
-// openTrail opens the database of a configuration. A SQLite file that is not there is not made: a trail without records would be good.
-func openTrail(ctx context.Context, file string, stderr io.Writer) (*config.Gateway, *store.Store, *slog.Logger, error) {
-	if file == "" {
-		return nil, nil, nil, cli.Usagef("--config FILE is missing")
-	}
-	c, err := config.LoadGateway(file)
+// openTrail is openDatabase, but for a SQLite file that is not there. None is made: a trail without records would be good.
+func openTrail(ctx context.Context, file string, stderr io.Writer) (*database, error) {
+	c, err := loadConfig(file)
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, err
 	}
 	if !store.IsPostgres(c.Database) {
 		if _, err := os.Stat(c.Database); errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, nil, fmt.Errorf("database %q: no such file; the gateway makes it at its first start", c.Database)
+			return nil, fmt.Errorf("database %q: no such file; the gateway makes it at its first start", c.Database)
 		}
 	}
-	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	st, err := gateway.OpenStore(ctx, c, log)
-	return c, st, log, err
+	return openDatabase(ctx, c, stderr)
 }
 
 var hashPattern = regexp.MustCompile(`^[0-9a-f]{64}$`)
@@ -94,15 +86,15 @@ func runAuditVerify(ctx context.Context, flags *flag.FlagSet, args []string, str
 	if *head != "" && !hashPattern.MatchString(noted) {
 		return cli.Usagef("--head is not 64 hexadecimal digits")
 	}
-	_, st, _, err := openTrail(ctx, *file, streams.Err)
+	db, err := openTrail(ctx, *file, streams.Err)
 	if err != nil {
 		return unanswered(err)
 	}
-	defer st.Close()
+	defer db.store.Close()
 
 	out := bufio.NewWriter(streams.Out)
 	p := newProgress(streams.Err)
-	report, err := audit.Verify(ctx, counted{st, p}, noted, func(f audit.Finding) { fmt.Fprintln(out, f) })
+	report, err := audit.Verify(ctx, counted{db.store, p}, noted, func(f audit.Finding) { fmt.Fprintln(out, f) })
 	p.end()
 	if err != nil {
 		out.Flush()
@@ -169,18 +161,18 @@ func runAuditExport(ctx context.Context, flags *flag.FlagSet, args []string, str
 	if err := parseTimes(&f, *from, *to); err != nil {
 		return err
 	}
-	c, st, log, err := openTrail(ctx, *file, streams.Err)
+	db, err := openTrail(ctx, *file, streams.Err)
 	if err != nil {
 		return err
 	}
-	defer st.Close()
-	if err := recordExport(ctx, c, audit.Config{Store: st, Log: log}, *format, f); err != nil {
+	defer db.store.Close()
+	if err := db.recordExport(ctx, *format, f); err != nil {
 		return err
 	}
 
 	out := bufio.NewWriterSize(streams.Out, 1<<16)
 	p := newProgress(streams.Err)
-	n, err := audit.Export(ctx, st, f, audit.Format(*format), out, p.show)
+	n, err := audit.Export(ctx, db.store, f, audit.Format(*format), out, p.show)
 	p.end()
 	if flushed := out.Flush(); err == nil {
 		err = flushed
@@ -212,8 +204,8 @@ func parseTimes(f *store.AuditFilter, from, to string) error {
 }
 
 // recordExport writes down who reads what, before they do.
-func recordExport(ctx context.Context, c *config.Gateway, a audit.Config, format string, f store.AuditFilter) error {
-	l, err := gateway.OpenAudit(ctx, c, a)
+func (d *database) recordExport(ctx context.Context, format string, f store.AuditFilter) error {
+	l, err := d.openAudit(ctx)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"strings"
 	"time"
 	"unicode"
@@ -15,9 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"promess/authgw/internal/audit"
-	"promess/authgw/internal/cli"
 	"promess/authgw/internal/config"
-	"promess/authgw/internal/gateway"
 	"promess/authgw/internal/store"
 )
 
@@ -32,11 +29,9 @@ func (f *userFlags) declare(fs *flag.FlagSet, what string) {
 	fs.BoolVar(&f.json, "json", false, what)
 }
 
-// accounts is the database of a gateway, which may run meanwhile.
+// accounts is a database whose accounts are looked at and changed.
 type accounts struct {
-	config *config.Gateway
-	store  *store.Store
-	log    *slog.Logger
+	*database
 	trail  *audit.Log // nil: nothing is changed
 	action string
 	actor  string
@@ -44,22 +39,25 @@ type accounts struct {
 
 // open opens the database of the configuration, to look at.
 func (f *userFlags) open(ctx context.Context, stderr io.Writer) (*accounts, error) {
-	if f.config == "" {
-		return nil, cli.Usagef("--config FILE is missing")
-	}
-	c, err := config.LoadGateway(f.config)
+	c, err := loadConfig(f.config)
 	if err != nil {
 		return nil, err
 	}
-	a := &accounts{config: c, log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	a.store, err = gateway.OpenStore(ctx, c, a.log)
-	return a, err
+	return openAccounts(ctx, c, stderr)
+}
+
+func openAccounts(ctx context.Context, c *config.Gateway, stderr io.Writer) (*accounts, error) {
+	d, err := openDatabase(ctx, c, stderr)
+	if err != nil {
+		return nil, err
+	}
+	return &accounts{database: d}, nil
 }
 
 // begin opens the audit trail and writes down who is about to do what: without that nothing is done.
 func (a *accounts) begin(ctx context.Context, action, subject, detail string) (err error) {
 	if a.trail == nil {
-		if a.trail, err = gateway.OpenAudit(ctx, a.config, audit.Config{Store: a.store, Log: a.log}); err != nil {
+		if a.trail, err = a.openAudit(ctx); err != nil {
 			return err
 		}
 	}
