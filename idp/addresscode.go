@@ -47,20 +47,16 @@ func (s *Server) judgeAddress(ctx context.Context, subject, typed string) (addre
 	if !ok {
 		return "", "malformed", nil
 	}
-	// Who could read a code there only when signed in would never sign in with it (D2).
-	protected := s.Registration.Protected
 	boxes, err := s.Store.Mailboxes(ctx, subject)
 	if err != nil {
 		return "", "", err
 	}
+	var own []string
 	for _, b := range boxes {
-		_, domain, _ := strings.Cut(b.Address, "@")
-		protected = append(protected[:len(protected):len(protected)], strings.ToLower(domain))
+		own = append(own, b.Address)
 	}
-	for _, domain := range protected {
-		if mail.Within(mail.DomainOf(address), domain) {
-			return "", "protected", nil
-		}
+	if mail.Circular(address, s.Registration.Protected, own) {
+		return "", "protected", nil
 	}
 	return address, "", nil
 }

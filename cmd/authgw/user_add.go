@@ -69,14 +69,18 @@ func runUserAdd(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Str
 	if _, err := cli.Parse(fs, args, 0, 0); err != nil {
 		return err
 	}
+	c, err := loadConfig(f.config)
+	if err != nil {
+		return err
+	}
 	var wrong []string
-	for _, p := range accountfile.Check(e) {
+	for _, p := range accountfile.Check(e, c.Mail.ProtectedDomains) {
 		wrong = append(wrong, flagOf(p.Column)+": "+p.Text)
 	}
-	if f.config != "" && len(wrong) > 0 {
+	if len(wrong) > 0 {
 		return cli.Usagef("%s", strings.Join(wrong, "\n"))
 	}
-	a, err := f.open(ctx, io.Err)
+	a, err := openAccounts(ctx, c, io.Err)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,8 @@ in a cell are separated by "|".
   mailboxes                 of this person alone; the first is the one that services are told
   organisational_mailboxes  that several persons may open
   structures                ID=NAME|ID=NAME
-  address                   ordinary e-mail, which you answer for; otherwise the person is asked
+  address                   ordinary e-mail, which you answer for; otherwise the person is asked. Not in a
+                            domain of the person's mailboxes or of mail.protected_domains
   state                     active or disabled, which ends the person's sessions at once
 
 A column that is absent and a cell that is empty say nothing: what is recorded stays. "-" in a cell of a list
@@ -109,7 +110,7 @@ func (a *accounts) plan(ctx context.Context, name string) (*store.Plan, []accoun
 		return nil, nil, err
 	}
 	defer file.Close()
-	table, err := accountfile.Read(file)
+	table, err := accountfile.Read(file, a.config.Mail.ProtectedDomains)
 	var refused *accountfile.Refused
 	switch {
 	case errors.As(err, &refused):

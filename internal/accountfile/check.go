@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"promess/authgw/internal/mail"
 	"promess/authgw/internal/store"
 )
 
@@ -34,8 +35,9 @@ var (
 	domain = regexp.MustCompile(`^([0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?\.)+[0-9A-Za-z]([0-9A-Za-z-]{0,61}[0-9A-Za-z])?$`)
 )
 
-// Check returns what is wrong with an entry, by column. It never repeats what the entry says.
-func Check(e store.Entry) []Problem {
+// Check returns what is wrong with an entry, by column. It never repeats what the entry says. protected are the domains that the gateway
+// opens mailboxes of, in lower case: no ordinary address is there.
+func Check(e store.Entry, protected []string) []Problem {
 	c := &checker{}
 	c.identifier(e.IDType, e.NationalID)
 	c.text("given_name", e.GivenName)
@@ -47,7 +49,7 @@ func Check(e store.Entry) []Problem {
 	c.mailboxes("mailboxes", e.Nominative, seen)
 	c.mailboxes("organisational_mailboxes", e.Organisational, seen)
 	c.structures(e.Structures)
-	c.address(e)
+	c.address(e, protected)
 	if e.State != "" && e.State != store.StateActive && e.State != store.StateDisabled {
 		c.report("state", "active or disabled expected")
 	}
@@ -138,21 +140,17 @@ func isStructureID(id string) bool {
 	return len(id) >= 2 && len(id) <= maxIdentifier && !strings.ContainsFunc(id, other)
 }
 
-// address refuses the domain of a mailbox too: a code that is sent there is read by who can sign in already, and by nobody else.
-func (c *checker) address(e store.Entry) {
+// address is as strict as the page where persons give theirs.
+func (c *checker) address(e store.Entry, protected []string) {
 	if e.Address == "" {
 		return
 	}
-	if !isAddress(e.Address) {
+	if _, ok := mail.ParseAddress(e.Address); !ok {
 		c.report("address", "a mail address expected, with one @ and a domain, such as jeanne@example.fr")
 		return
 	}
-	_, host, _ := strings.Cut(e.Address, "@")
-	for _, m := range slices.Concat(e.Nominative, e.Organisational) {
-		if _, other, _ := strings.Cut(m, "@"); strings.EqualFold(host, other) {
-			c.report("address", "an address outside the domains of the mailboxes expected: codes are sent there to open these")
-			return
-		}
+	if mail.Circular(e.Address, protected, slices.Concat(e.Nominative, e.Organisational)) {
+		c.report("address", "an address outside the domains of the mailboxes and of mail.protected_domains expected: codes are sent there to open these")
 	}
 }
 

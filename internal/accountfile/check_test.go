@@ -22,6 +22,9 @@ func jeanne() store.Entry {
 	}
 }
 
+// protected are the domains that the gateway of these tests opens mailboxes of.
+func protected() []string { return []string{"promess.example"} }
+
 // columns are those of problems.
 func columns(problems []accountfile.Problem) []string {
 	var all []string
@@ -32,7 +35,7 @@ func columns(problems []accountfile.Problem) []string {
 }
 
 func TestCheck(t *testing.T) {
-	if got := accountfile.Check(jeanne()); len(got) > 0 {
+	if got := accountfile.Check(jeanne(), protected()); len(got) > 0 {
 		t.Fatalf("Check of an entry that is right = %+v", got)
 	}
 	for _, tt := range []struct {
@@ -69,13 +72,23 @@ func TestCheck(t *testing.T) {
 		{"a structure without an identifier", func(e *store.Entry) { e.Structures[0].ID = "" }, "structures"},
 		{"a structure twice", func(e *store.Entry) { e.Structures = append(e.Structures, e.Structures[0]) }, "structures"},
 		{"F8: two @ in the ordinary address", func(e *store.Entry) { e.Address = "a@b.example@c.example" }, "address"},
-		{"an ordinary address in the domain of a mailbox", func(e *store.Entry) { e.Address = "me@HOPITAL.mssante.example" }, "address"},
+		{"D2: an ordinary address in the domain of a mailbox", func(e *store.Entry) { e.Address = "me@HOPITAL.mssante.example" }, "address"},
+		{"D2: an ordinary address below the domain of a mailbox", func(e *store.Entry) { e.Address = "me@b.hopital.mssante.example" }, "address"},
+		{"D2: an ordinary address in the domain of a shared mailbox", func(e *store.Entry) {
+			e.Nominative, e.Organisational, e.Address = nil, []string{"accueil@cabinet.example"}, "me@cabinet.example"
+		}, "address"},
+		{"D2: an ordinary address in a domain that is protected", func(e *store.Entry) { e.Address = "me@ProMess.example" }, "address"},
+		{"D2: an ordinary address below a domain that is protected", func(e *store.Entry) { e.Address = "me@cabinet.promess.example" }, "address"},
+		{"D2: an ordinary address that is protected, without mailboxes", func(e *store.Entry) {
+			e.Nominative, e.Organisational, e.Address = nil, nil, "me@promess.example"
+		}, "address"},
+		{"F8: an ordinary address at a number", func(e *store.Entry) { e.Address = "me@192.0.2.1" }, "address"},
 		{"a state of another kind", func(e *store.Entry) { e.State = "deleted" }, "state"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := jeanne()
 			tt.change(&e)
-			if got := columns(accountfile.Check(e)); !slices.Equal(got, []string{tt.want}) {
+			if got := columns(accountfile.Check(e, protected())); !slices.Equal(got, []string{tt.want}) {
 				t.Errorf("columns of the problems = %q, want %q", got, tt.want)
 			}
 		})
@@ -109,7 +122,7 @@ func TestIdentifiersAreThoseOfCards(t *testing.T) {
 		for _, idType := range types {
 			e := jeanne()
 			e.IDType, e.NationalID = idType, id
-			if got, want := len(accountfile.Check(e)) == 0, idType == holder.IDType; got != want {
+			if got, want := len(accountfile.Check(e, protected())) == 0, idType == holder.IDType; got != want {
 				t.Errorf("Check of %s %s accepts it: %t, want %t: the card says %s", idType, id, got, want, holder.IDType)
 			}
 		}

@@ -54,22 +54,23 @@ type File struct {
 
 // reading is a file being read.
 type reading struct {
-	csv      *csv.Reader
-	columns  []string
-	file     File
-	problems []Problem
-	persons  map[[2]string]int // line, by type and identifier
-	owners   map[string]int    // line, by nominative mailbox in lower case
+	csv       *csv.Reader
+	columns   []string
+	file      File
+	problems  []Problem
+	protected []string
+	persons   map[[2]string]int // line, by type and identifier
+	owners    map[string]int    // line, by nominative mailbox in lower case
 }
 
 // Read reads a file: CSV (RFC 4180) in UTF-8, with commas or semicolons, the names of the columns first. Several values in a cell are
-// separated by "|". The error is a *Refused when the file is wrong, and a file comes without one only.
-func Read(r io.Reader) (*File, error) {
+// separated by "|"; protected is that of Check. The error is a *Refused when the file is wrong, and a file comes without one only.
+func Read(r io.Reader, protected []string) (*File, error) {
 	text, comma, err := open(r)
 	if err != nil {
 		return nil, err
 	}
-	f := &reading{csv: csv.NewReader(text), persons: map[[2]string]int{}, owners: map[string]int{}}
+	f := &reading{csv: csv.NewReader(text), protected: protected, persons: map[[2]string]int{}, owners: map[string]int{}}
 	f.csv.Comma, f.csv.FieldsPerRecord, f.csv.ReuseRecord = comma, -1, true
 	if err := f.header(); err != nil {
 		return nil, err
@@ -197,7 +198,7 @@ func (f *reading) row(line int, cells []string) {
 		f.cell(line, &e, f.columns[i], strings.Clone(cell)) // or a short cell would keep its whole line
 	}
 	if len(f.problems) == before {
-		for _, p := range Check(e) {
+		for _, p := range Check(e, f.protected) {
 			f.report(line, p.Column, p.Text)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -11,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"promess/authgw/internal/accountfile"
+	"promess/authgw/internal/mail"
 	"promess/authgw/internal/store"
 )
 
@@ -45,7 +47,7 @@ func TestRead(t *testing.T) {
 		"semicolons, as French programs do": strings.NewReplacer("Tour, fils", "Tour, fils", ",", ";").Replace(whole), // in the name it is text
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := accountfile.Read(strings.NewReader(text))
+			got, err := accountfile.Read(strings.NewReader(text), protected())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -55,7 +57,7 @@ func TestRead(t *testing.T) {
 		})
 	}
 	t.Run("four columns are enough, in any order", func(t *testing.T) {
-		got, err := accountfile.Read(strings.NewReader("family_name;given_name;national_id;id_type\nMartin;Jeanne;899700218896;RPPS\n"))
+		got, err := accountfile.Read(strings.NewReader("family_name;given_name;national_id;id_type\nMartin;Jeanne;899700218896;RPPS\n"), protected())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +107,7 @@ XXXX,810101234571,Jeanne,Martin,
 		{"values that are no list", small + "RPPS,899700218896,Jeanne,Martin,j@mssante.example;k@mssante.example\n", "2 mailboxes: a mail address expected"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f, err := accountfile.Read(strings.NewReader(tt.text))
+			f, err := accountfile.Read(strings.NewReader(tt.text), protected())
 			var refused *accountfile.Refused
 			if f != nil || !errors.As(err, &refused) {
 				t.Fatalf("Read = %v, %v, want a *Refused alone", f, err)
@@ -132,7 +134,7 @@ XXXX,810101234571,Jeanne,Martin,
 func TestReadThatBreaksOff(t *testing.T) {
 	broken := errors.New("the disk has gone")
 	for _, text := range []string{"", header, whole} {
-		f, err := accountfile.Read(io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken)))
+		f, err := accountfile.Read(io.MultiReader(strings.NewReader(text), iotest.ErrReader(broken)), protected())
 		if f != nil || !errors.Is(err, broken) {
 			t.Errorf("Read of what breaks off after %d bytes = %v, %v, want %v", len(text), f, err, broken)
 		}
@@ -144,8 +146,9 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(whole))
 	f.Add([]byte("\ufeff" + strings.ReplaceAll(whole, ",", ";")))
 	f.Add([]byte(small + "\"a\nb\",c,d\n"))
+	f.Add([]byte("id_type,national_id,given_name,family_name,mailboxes,address\nRPPS,899700218896,Jeanne,Martin,j@a.example,j@b.a.example\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		file, err := accountfile.Read(strings.NewReader(string(data)))
+		file, err := accountfile.Read(strings.NewReader(string(data)), protected())
 		if err != nil {
 			var refused *accountfile.Refused
 			if file != nil || errors.As(err, &refused) && len(refused.Problems) == 0 {
@@ -155,8 +158,11 @@ func FuzzRead(f *testing.F) {
 		}
 		seen := map[string]bool{}
 		for i, e := range file.Entries {
-			if p := accountfile.Check(e); len(p) > 0 {
+			if p := accountfile.Check(e, protected()); len(p) > 0 {
 				t.Errorf("entry %d was read and has problems: %+v", i, p)
+			}
+			if e.Address != "" && mail.Circular(e.Address, protected(), slices.Concat(e.Nominative, e.Organisational)) {
+				t.Errorf("entry %d was read with an address that its own mailboxes open (D2)", i)
 			}
 			id := e.IDType + " " + e.NationalID
 			if seen[id] {
@@ -176,7 +182,7 @@ func BenchmarkRead(b *testing.B) {
 	b.SetBytes(int64(text.Len()))
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := accountfile.Read(strings.NewReader(text.String())); err != nil {
+		if _, err := accountfile.Read(strings.NewReader(text.String()), protected()); err != nil {
 			b.Fatal(err)
 		}
 	}

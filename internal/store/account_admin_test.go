@@ -316,6 +316,48 @@ func testImportOfSomebodyElsesMailbox(t *testing.T, s *store.Store) {
 	})
 }
 
+// D2: what a file says together with what is recorded must not send codes to a mailbox that they open.
+func TestD2ImportOfACircularAddress(t *testing.T) { each(t, testD2ImportOfACircularAddress) }
+
+func testD2ImportOfACircularAddress(t *testing.T, s *store.Store) {
+	boxes, address := entry(), entry()
+	boxes.Nominative, boxes.Organisational = []string{"jeanne@hopital.example"}, []string{"accueil@cabinet.example"}
+	carry(t, s, plan(t, s, 1, 0, 0, boxes))
+	for text, want := range map[string]int{
+		"jeanne@hopital.example": 1, "other@HOPITAL.example": 1, "jeanne@b.hopital.example": 1, "jeanne@cabinet.example": 1,
+		"jeanne@nothopital.example": 0, "jeanne@example.fr": 0,
+	} {
+		address.Address = text
+		p := plan(t, s, 0, 1, 0, address)
+		if len(p.Conflicts) != want || want > 0 && p.Conflicts[0].Column != "address" {
+			t.Errorf("conflicts of the address %q = %+v, want %d", text, p.Conflicts, want)
+		}
+	}
+	address.Address = "jeanne@example.fr"
+	carry(t, s, plan(t, s, 0, 1, 0, address))
+
+	boxes = entry()
+	boxes.Nominative = []string{"jeanne@example.fr"}
+	if p := plan(t, s, 0, 1, 0, boxes); len(p.Conflicts) != 1 || p.Conflicts[0].Column != "mailboxes" {
+		t.Errorf("conflicts of a mailbox in the domain of the address = %+v, want one", p.Conflicts)
+	}
+	boxes.Nominative, boxes.Organisational = nil, []string{"accueil@example.fr"}
+	if p := plan(t, s, 0, 1, 0, boxes); len(p.Conflicts) != 1 || p.Conflicts[0].Column != "organisational_mailboxes" {
+		t.Errorf("conflicts of a shared mailbox in the domain of the address = %+v, want one", p.Conflicts)
+	}
+	boxes.Address = "jeanne@example.org" // both at once is a way out
+	carry(t, s, plan(t, s, 0, 1, 0, boxes))
+
+	// As a person may have been recorded before this was looked at: they can be disabled all the same.
+	a := record(t, s, "899700218896").Account
+	check(t, "SetAddress", s.SetAddress(t.Context(), a.Subject, "jeanne@hopital.example", noon), nil)
+	off := entry()
+	off.State = store.StateDisabled
+	if p := plan(t, s, 0, 1, 0, off); len(p.Conflicts) != 0 {
+		t.Errorf("conflicts of who is disabled = %+v, want none", p.Conflicts)
+	}
+}
+
 // Logins write meanwhile, through another handle, as a running gateway does.
 func TestImportLetsLoginsIn(t *testing.T) {
 	path := t.TempDir() + "/authgw.db"

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+
+	"promess/authgw/internal/mail"
 )
 
 // Entry is what an administrator says of a person. An empty text and a nil list are not said: what is recorded stays.
@@ -73,7 +75,7 @@ func (p person) same(q person) bool {
 // Conflict is why an entry cannot be recorded beside what is.
 type Conflict struct {
 	Entry  int    // its index
-	Column string // mailboxes or organisational_mailboxes
+	Column string // address, mailboxes or organisational_mailboxes
 	Text   string // what is wrong; it names nobody
 }
 
@@ -250,6 +252,9 @@ func (p *planning) decide() {
 				p.conflict(i, column, "is recorded as the other kind of mailbox of this person; give both columns")
 			}
 		}
+		if column := circular(*known, will); column != "" {
+			p.conflict(i, column, "the ordinary address of this person would be in the domain of one of their mailboxes, which its codes open; 'user reset --address' forgets it")
+		}
 		if known.same(will) {
 			p.plan.Unchanged++
 			continue
@@ -258,4 +263,21 @@ func (p *planning) decide() {
 		p.plan.steps = append(p.plan.steps, step{entry: e, known: true, released: p.loses[i]})
 	}
 	slices.SortStableFunc(p.plan.Conflicts, func(a, b Conflict) int { return a.Entry - b.Entry })
+}
+
+// circular returns the column that would bring a person's ordinary address and the domain of one of their mailboxes together, or nothing
+// when none does. What is recorded already is not judged again: whoever is disabled stays so whatever their address is.
+func circular(known, will person) string {
+	if will.Address == "" || !mail.Circular(will.Address, nil, slices.Concat(will.nominative, will.organisational)) {
+		return ""
+	}
+	switch {
+	case will.Address != known.Address:
+		return "address"
+	case !slices.Equal(will.nominative, known.nominative):
+		return "mailboxes"
+	case !slices.Equal(will.organisational, known.organisational):
+		return "organisational_mailboxes"
+	}
+	return ""
 }
