@@ -156,7 +156,6 @@ CREATE TABLE audit_events (
     hash    TEXT NOT NULL                     -- hexadecimal
 );
 CREATE INDEX audit_events_subject ON audit_events (subject, seq);
-CREATE INDEX audit_events_time ON audit_events (at);
 
 -- Which keys of the key file this database was used with: a wrong file is noticed at the start.
 CREATE TABLE seal_keys (
