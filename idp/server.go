@@ -49,6 +49,7 @@ type Service struct {
 	Title       string
 	Description string
 	Home        string // path
+	Logo        *Logo  // on the portal; nil: the first letter of the title
 	Rule        Rule   // who may open it
 }
 
@@ -91,6 +92,7 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	s.accountRoutes(mux)
 	s.registerRoutes(mux)
 	mux.HandleFunc("GET /oauth/keys", s.signer.serveKeys)
+	mux.HandleFunc("GET "+logoPath+"{service}", s.logo)
 	mux.Handle("GET "+web.AssetsPath, s.Pages.Assets())
 	mux.HandleFunc("/", s.notFound)
 	for _, m := range methods {
@@ -234,7 +236,9 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
 	page := web.PortalPage{Person: person(v)}
 	for _, c := range s.Services {
 		if c.Rule.refuses(v) == "" {
-			page.Services = append(page.Services, web.PortalService{Name: c.Name, Title: c.Title, Description: c.Description, URL: c.Origin + c.Home})
+			page.Services = append(page.Services, web.PortalService{
+				Name: c.Name, Title: c.Title, Description: c.Description, URL: c.Origin + c.Home, Logo: c.logoURL(),
+			})
 		}
 	}
 	s.Pages.Render(w, r, http.StatusOK, page)

@@ -172,6 +172,7 @@ func (d *dump) service(s Service) {
 	d.text("backend_ca", s.BackendCA)
 	d.text("title", s.Title)
 	d.text("description", s.Description)
+	d.text("logo", s.Logo)
 	d.text("home", s.Home)
 	d.allow(s.Allow)
 	d.close()

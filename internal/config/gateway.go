@@ -65,6 +65,7 @@ type Service struct {
 	BackendCA   string   // PEM file of the authorities of an https backend; empty: those of the system
 	Title       string   // on the portal
 	Description string
+	Logo        string // file of an SVG or PNG image on the portal; empty: the first letter of the title
 	Home        string // path that the portal's link opens; default "/"
 	Allow       Allow  // who may open it; the zero value is everybody who is signed in
 }

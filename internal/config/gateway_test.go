@@ -187,7 +187,7 @@ func TestGatewayFaultsOfForm(t *testing.T) {
 		{"an unknown key, near a known one", "  idle:", "  idel:", `30: session.idel: unknown key; did you mean "idle"?`},
 		{"an unknown key, near none", "  idle:", "  remember_me:", `30: session.remember_me: unknown key; known here: idle, absolute`},
 		{"an unknown key at the top", "name: promess", "nom: promess", `1: nom: unknown key; did you mean "name"?`},
-		{"an unknown key of a service", "home: /mail", "path: /mail", `27: services[0].path: unknown key; known here: name, host, backend, backend_ca, title, description, home, allow`},
+		{"an unknown key of a service", "home: /mail", "path: /mail", `27: services[0].path: unknown key; known here: name, host, backend, backend_ca, title, description, logo, home, allow`},
 		{"a key with odd letters", "  idle:", "  \"i\\nd\":", `30: session.a text of 3 bytes: unknown key; known here: idle, absolute`},
 		{"a key twice", "public_port: 443", "listen: 0.0.0.0:444", "3: listen: given twice; the first is on line 2"},
 		{"a key twice, once in quotes", "public_port: 443", `"listen": 0.0.0.0:444`, "3: listen: given twice; the first is on line 2"},

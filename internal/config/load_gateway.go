@@ -245,6 +245,7 @@ func readService(s *section) Service {
 		BackendCA:   optional(s, "backend_ca", "", authorities),
 		Title:       required(s, "title", "its name on the portal", words(80)),
 		Description: optional(s, "description", "", words(200)),
+		Logo:        optional(s, "logo", "", logo),
 		Home:        optional(s, "home", "/", homePath),
 		Allow:       readAllow(s.sub("allow")),
 	}

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"promess/authgw/certs"
+	"promess/authgw/idp"
 	"promess/authgw/internal/agent"
 	"promess/authgw/internal/cardwire"
 	"promess/authgw/internal/config"
@@ -232,11 +233,20 @@ func (w *world) makeGateway(ctx context.Context, c Config) error {
 		}
 		lists = append(lists, der)
 	}
+	logos := map[string]*idp.Logo{}
+	for _, s := range w.config.Services {
+		image, err := pages.ReadFile("pages/" + s.Name + ".svg")
+		if err != nil {
+			return err
+		}
+		logos[s.Name] = idp.NewLogo("image/svg+xml", image)
+	}
 	w.gateway, err = gateway.New(ctx, gateway.Config{
 		Gateway: w.config,
 		Materials: gateway.Materials{
 			Certificates: []tls.Certificate{certificate},
 			Trust:        trust,
+			Logos:        logos,
 			CRLs:         func() (*certs.CRLs, error) { return certs.NewCRLs(trust, lists...) },
 		},
 		Audit: &auditPrinter{out: c.Out}, Log: c.Log,

@@ -257,6 +257,9 @@ func TestDemonstration(t *testing.T) {
 			if p := b.open(http.MethodGet, strings.Replace(d.Mail, "mail.", "agenda.", 1), nil); !strings.Contains(p.body, "Jeanne MARTIN") {
 				t.Errorf("agenda = %d at %s", p.status, p.url)
 			}
+			if p := b.open(http.MethodGet, d.Portal, nil); strings.Count(p.body, `src="/logo/`) != 2 {
+				t.Errorf("the portal shows %d logos, want one of each service", strings.Count(p.body, `src="/logo/`))
+			}
 
 			io.WriteString(d.in, "r\n")
 			d.out.eventually(t, "The card is out of the reader.")

@@ -136,7 +136,9 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	for _, s := range c.Gateway.Services {
 		o := c.Gateway.Origin(s.Host)
 		forms = append(forms, o)
-		services = append(services, idp.Service{Name: s.Name, Host: s.Host, Origin: o, Title: s.Title, Description: s.Description, Home: s.Home, Rule: rule(s.Allow)})
+		services = append(services, idp.Service{
+			Name: s.Name, Host: s.Host, Origin: o, Title: s.Title, Description: s.Description, Home: s.Home, Logo: c.Materials.Logos[s.Name], Rule: rule(s.Allow),
+		})
 	}
 	site := web.Site{
 		Name: "ProMess", SupportPhone: c.Gateway.Support.Phone, SupportMail: c.Gateway.Support.Mail, FormAction: forms, Log: c.Log,

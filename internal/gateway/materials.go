@@ -7,11 +7,12 @@ import (
 	"os"
 
 	"promess/authgw/certs"
+	"promess/authgw/idp"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/seal"
 )
 
-// Materials are the certificates and keys that a configuration names in files.
+// Materials are the certificates, keys and images that a configuration names in files.
 type Materials struct {
 	Certificates []tls.Certificate // of the listener, each with its Leaf
 	Trust        *certs.Trust
@@ -21,6 +22,7 @@ type Materials struct {
 	Changed func() bool
 	// BackendRoots are the authorities of https backends, by name of the service. A service that is not here has those of the system.
 	BackendRoots map[string]*x509.CertPool
+	Logos        map[string]*idp.Logo // of services on the portal, by name; a service may have none
 
 	SealKeys     *seal.Keys     // nil: there are none
 	MailRoots    *x509.CertPool // of the mail server's certificate; nil: those of the system
@@ -46,7 +48,7 @@ func Load(file string) (*config.Gateway, Materials, error) {
 
 // LoadMaterials reads them. A file that is missing, empty or holds anything else is an error, never a reason to go on without it (A1).
 func LoadMaterials(c *config.Gateway) (Materials, error) {
-	m := Materials{BackendRoots: map[string]*x509.CertPool{}, files: newFileWatch(namedFiles(c)...)}
+	m := Materials{BackendRoots: map[string]*x509.CertPool{}, Logos: map[string]*idp.Logo{}, files: newFileWatch(namedFiles(c)...)}
 	for _, pair := range c.TLS {
 		cert, err := tls.LoadX509KeyPair(pair.Cert, pair.Key) // fills in Leaf
 		if err != nil {
@@ -75,6 +77,16 @@ func LoadMaterials(c *config.Gateway) (Materials, error) {
 		}
 		m.BackendRoots[s.Name] = pool
 	}
+	for _, s := range c.Services {
+		if s.Logo == "" {
+			continue
+		}
+		mediaType, image, err := config.LoadLogo(s.Logo)
+		if err != nil {
+			return Materials{}, fmt.Errorf("logo %s of %q: %w", s.Logo, s.Name, err)
+		}
+		m.Logos[s.Name] = idp.NewLogo(mediaType, image)
+	}
 	if err := m.loadSecrets(c); err != nil {
 		return Materials{}, err
 	}
@@ -93,6 +105,9 @@ func namedFiles(c *config.Gateway) []string {
 	for _, s := range c.Services {
 		if s.BackendCA != "" {
 			files = append(files, s.BackendCA)
+		}
+		if s.Logo != "" {
+			files = append(files, s.Logo)
 		}
 	}
 	for _, name := range []string{c.SealKeys, c.Mail.CA, c.Mail.PasswordFile} {
