@@ -3,11 +3,14 @@ package gateway_test
 import (
 	"database/sql"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
 	"promess/authgw/internal/testpki"
 )
+
+var lostEvents = regexp.MustCompile(`(?m)^authgw_audit_events_lost_total [1-9]`)
 
 // B10: a gateway whose trail cannot be written lets nobody in, unless its configuration says so, and says so loudly.
 func TestLoginsNeedTheTrail(t *testing.T) {
@@ -32,6 +35,9 @@ func TestLoginsNeedTheTrail(t *testing.T) {
 		p.wantSignedIn(!required)
 		if lost := strings.Contains(r.log.String(), "AUDIT EVENT LOST"); lost == required {
 			t.Errorf("required %t: the loss is in the log: %t", required, lost)
+		}
+		if _, body := r.get(t, "/metrics"); !lostEvents.MatchString(body) {
+			t.Errorf("required %t: the metrics do not tell of the loss", required)
 		}
 	}
 }

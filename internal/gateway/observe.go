@@ -51,5 +51,8 @@ func (o observed) DatabaseUp() bool {
 	return o.store.Ping(ctx) == nil
 }
 
+// AuditLosses implements metrics.Source.
+func (o observed) AuditLosses() audit.Losses { return o.audit.Losses() }
+
 // databasePatience is how long the database has to answer who asks whether it does.
 const databasePatience = 2 * time.Second

@@ -32,6 +32,8 @@ type Source interface {
 	Certificates() []Certificate
 	// DatabaseUp says whether the database answers, within a bound.
 	DatabaseUp() bool
+	// AuditLosses returns the audit events since the start that did not arrive.
+	AuditLosses() audit.Losses
 }
 
 // Metrics are the metrics of one gateway.

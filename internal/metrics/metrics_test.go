@@ -25,7 +25,8 @@ func (source) Lists() []metrics.List {
 func (source) Certificates() []metrics.Certificate {
 	return []metrics.Certificate{{"auth.example.test", now.Add(-time.Minute)}, {"auth.example.test", now}}
 }
-func (s source) DatabaseUp() bool { return s.up }
+func (s source) DatabaseUp() bool        { return s.up }
+func (source) AuditLosses() audit.Losses { return audit.Losses{Trail: 2, Copies: 3} }
 
 func newMetrics(up bool) *metrics.Metrics {
 	return metrics.New("v1.2.3", source{up}, func() time.Time { return now })
@@ -80,6 +81,8 @@ func TestWhatIsCounted(t *testing.T) {
 		`authgw_config_reloads_total{outcome="failed"} 1`, `authgw_config_reloads_total{outcome="success"} 0`,
 		`authgw_database_up 1`, `authgw_crl_age_seconds{issuer="AC OF CARDS"} 3600`, `authgw_crl_next_update_seconds{issuer="AC OF CARDS"} 7200`,
 		`authgw_certificate_expires_seconds{host="auth.example.test"} -60`,
+		`authgw_audit_events_lost_total 2`, `authgw_audit_copies_lost_total 3`,
+		`# TYPE authgw_audit_events_lost_total counter`, `# TYPE authgw_audit_copies_lost_total counter`,
 	)
 	for _, name := range []string{`authgw_build_info{goversion="go`, "go_goroutines ", "process_resident_memory_bytes "} {
 		if !strings.Contains(text, name) {

@@ -13,7 +13,7 @@ type state struct {
 	source  Source
 	now     func() time.Time
 
-	build, database, age, left, certificate *prometheus.Desc
+	build, database, age, left, certificate, unkept, uncopied *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*state)(nil)
@@ -29,12 +29,14 @@ func newState(version string, source Source, now func() time.Time) *state {
 		age:         desc("authgw_crl_age_seconds", "Time since the revocation list of an authority was issued.", "issuer"),
 		left:        desc("authgw_crl_next_update_seconds", "Time until the revocation list of an authority is out of date and its cards are refused; negative after.", "issuer"),
 		certificate: desc("authgw_certificate_expires_seconds", "Time until the server certificate of a host expires; negative after.", "host"),
+		unkept:      desc("authgw_audit_events_lost_total", "Audit events that could not be kept in the database: who caused them was refused, unless losses are allowed."),
+		uncopied:    desc("authgw_audit_copies_lost_total", "Audit events that were kept but not written to standard output, or not sent to syslog."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate} {
+	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied} {
 		out <- d
 	}
 }
@@ -50,6 +52,9 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 		up = 1
 	}
 	gauge(s.database, up)
+	lost := s.source.AuditLosses()
+	out <- prometheus.MustNewConstMetric(s.unkept, prometheus.CounterValue, float64(lost.Trail))
+	out <- prometheus.MustNewConstMetric(s.uncopied, prometheus.CounterValue, float64(lost.Copies))
 	now := s.now()
 	issuers := map[string]bool{} // a metric that is there twice would make all of them an error
 	for _, l := range s.source.Lists() {
