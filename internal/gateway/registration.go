@@ -16,7 +16,7 @@ import (
 // loadSecrets reads the keys of seal_keys, what the mail server's certificate is judged by, and the password for it.
 func (m *Materials) loadSecrets(c *config.Gateway) (err error) {
 	if m.SealKeys, err = config.LoadSealKeys(c.SealKeys); err != nil {
-		return err
+		return fmt.Errorf("keys %s: %w", c.SealKeys, err)
 	}
 	if m.MailPassword, err = c.Mail.Password(); err != nil {
 		return err
