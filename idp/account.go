@@ -47,7 +47,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	page := web.AccountPage{Person: person(v), Address: v.Account.Address, EndAll: endSessionsPath, Enrol: s.enrolments}
+	page := web.AccountPage{Person: Person(v), Address: v.Account.Address, EndAll: endSessionsPath, Enrol: s.enrolments}
 	switch word := r.URL.Query().Get("done"); word {
 	case "session_ended", "address_changed", "factor_added", "factor_removed":
 		page.Notice = word

@@ -133,7 +133,7 @@ func (f *addressFlow) showCode(w http.ResponseWriter, r *http.Request, v store.S
 		problem = "expired"
 	}
 	f.server.Pages.Render(w, r, status, web.RegisterCodePage{
-		Person: person(v), Changing: f.change, Action: f.base + "/code", Resend: f.base + "/resend", Change: f.base + "/back",
+		Person: Person(v), Changing: f.change, Action: f.base + "/code", Resend: f.base + "/resend", Change: f.base + "/back",
 		Address: mail.Mask(c.Address), Digits: codeDigits, Problem: problem, Tries: tries,
 	})
 }

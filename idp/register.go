@@ -115,7 +115,7 @@ func (f *addressFlow) ask(w http.ResponseWriter, r *http.Request) {
 
 func (f *addressFlow) show(w http.ResponseWriter, r *http.Request, v store.Session, status int, address, problem string) {
 	f.server.Pages.Render(w, r, status, web.RegisterPage{
-		Person: person(v), Change: f.change, Action: f.base, Later: f.base + "/later", Address: address, Problem: problem,
+		Person: Person(v), Change: f.change, Action: f.base, Later: f.base + "/later", Address: address, Problem: problem,
 	})
 }
 
@@ -191,7 +191,7 @@ func (s *Server) registered(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	facts = append(facts, web.Fact{Label: "address", Value: v.Account.Address})
-	s.Pages.Render(w, r, http.StatusOK, web.RegisteredPage{Person: person(v), Facts: facts, Continue: registerPath + "/continue"})
+	s.Pages.Render(w, r, http.StatusOK, web.RegisteredPage{Person: Person(v), Facts: facts, Continue: registerPath + "/continue"})
 }
 
 // finishRegistration notes that the person has seen it, and goes on. Whoever leads a browser here makes nothing true that is not: the

@@ -206,7 +206,7 @@ func (s *Server) goOn(w http.ResponseWriter, r *http.Request, v store.Session, s
 		return
 	}
 	if code := service.Rule.refuses(v); code != "" {
-		who := person(v)
+		who := Person(v)
 		s.Pages.Render(w, r, http.StatusForbidden, web.ErrorPage{Code: code, RetryURL: "/", Person: &who})
 		return
 	}
@@ -233,7 +233,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
 		s.Fault(w, r, "find session", err)
 		return
 	}
-	page := web.PortalPage{Person: person(v)}
+	page := web.PortalPage{Person: Person(v)}
 	for _, c := range s.Services {
 		if c.Rule.refuses(v) == "" {
 			page.Services = append(page.Services, web.PortalService{
@@ -291,7 +291,8 @@ func (s *Server) Record(e audit.Event) {
 	}
 }
 
-func person(v store.Session) web.Person {
+// Person is who a session is of, for the menu of its pages.
+func Person(v store.Session) web.Person {
 	return web.Person{Name: displayName(v.Account), Profession: v.Account.Profession, CardType: v.CardType}
 }
 
