@@ -43,7 +43,7 @@ func (s *Server) noteStructure(ctx context.Context, account store.Account, at st
 	if err != nil || slices.Contains(known, at) {
 		return account, err
 	}
-	if err := s.Store.AddStructure(ctx, account.Subject, at.ID, at.Name); err != nil {
+	if err := s.Store.AddStructure(ctx, account.Subject, at.ID, at.Name, s.Now()); err != nil {
 		return account, err
 	}
 	return s.Store.AccountBySubject(ctx, account.Subject)

@@ -88,8 +88,14 @@ func (s *Store) RefreshAccount(ctx context.Context, a Account, now time.Time) (A
 	if err != nil || got.GivenName == a.GivenName && got.FamilyName == a.FamilyName && got.Title == a.Title && got.Profession == a.Profession {
 		return got, err // nearly always: reading costs less than a write that changes nothing
 	}
-	_, err = s.db.exec(ctx, "UPDATE accounts SET given_name = ?2, family_name = ?3, title = ?4, profession = ?5, updated_at = ?6 WHERE subject = ?1",
-		got.Subject, a.GivenName, a.FamilyName, a.Title, a.Profession, now.UnixMilli())
+	err = s.atomically(ctx, func(c conn) error {
+		err := c.once(ctx, "UPDATE accounts SET given_name = ?2, family_name = ?3, title = ?4, profession = ?5, updated_at = ?6 WHERE subject = ?1",
+			got.Subject, a.GivenName, a.FamilyName, a.Title, a.Profession, now.UnixMilli())
+		if err != nil {
+			return err
+		}
+		return c.announce(ctx, AccountChanged, got.Subject, now) // a profession opens services
+	})
 	if err != nil {
 		return Account{}, failed("refresh account", err)
 	}
@@ -97,12 +103,21 @@ func (s *Store) RefreshAccount(ctx context.Context, a Account, now time.Time) (A
 	return got, nil
 }
 
-// AddStructure notes that a person works in a structure, as their card says.
-func (s *Store) AddStructure(ctx context.Context, subject, id, name string) error {
-	_, err := s.db.exec(ctx, `
-		INSERT INTO account_structures (subject, structure_id, name) VALUES (?1, ?2, ?3)
-		ON CONFLICT (subject, structure_id) DO UPDATE SET name = ?3`, subject, id, name)
-	return failed("add structure", err)
+// AddStructure notes that a person works in a structure, as their card says, under the name that the newest card has for it.
+func (s *Store) AddStructure(ctx context.Context, subject, id, name string, now time.Time) error {
+	return failed("add structure", s.atomically(ctx, func(c conn) error {
+		added, err := c.changed(ctx, `
+			INSERT INTO account_structures (subject, structure_id, name) VALUES (?1, ?2, ?3)
+			ON CONFLICT (subject, structure_id) DO NOTHING`, subject, id, name)
+		if err != nil {
+			return err
+		}
+		if added == 0 { // sessions carry no names of structures, so nobody need hear of this one
+			_, err := c.exec(ctx, "UPDATE account_structures SET name = ?3 WHERE subject = ?1 AND structure_id = ?2", subject, id, name)
+			return err
+		}
+		return c.announce(ctx, AccountChanged, subject, now)
+	}))
 }
 
 // Structure is where a person works.

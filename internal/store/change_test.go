@@ -66,6 +66,19 @@ func testWhatChangesIsAnnounced(t *testing.T, s *store.Store) {
 	slices.Sort(ended)
 	diff(t, "ended", ended, []string{"s-3", "s-4"})
 	see("EndSessionsOf", "session_ended s-3", "session_ended s-4")
+	must(s.AddStructure(ctx, a.Subject, "30000", "CHU", noon))
+	see("AddStructure", "account_changed "+a.Subject)
+	must(s.AddStructure(ctx, a.Subject, "30000", "CHU", noon))
+	must(s.AddStructure(ctx, a.Subject, "30000", "CHU de Nantes", noon))
+	see("AddStructure of one that is known")
+	_, err = s.RefreshAccount(ctx, jeanne(), noon)
+	must(err)
+	see("RefreshAccount with nothing new")
+	other := jeanne()
+	other.Profession = "40"
+	_, err = s.RefreshAccount(ctx, other, noon)
+	must(err)
+	see("RefreshAccount with another profession", "account_changed "+a.Subject)
 	must(s.SetAddress(ctx, a.Subject, "jeanne@example.fr", noon))
 	see("SetAddress", "account_changed "+a.Subject)
 	must(s.SetRegistered(ctx, a.Subject, noon))
@@ -108,10 +121,15 @@ func TestWhatIsUndoneIsNotAnnounced(t *testing.T) {
 		if _, err := s.DisableAccount(t.Context(), "u-jeanne", noon); err == nil {
 			t.Error("an account was disabled that nobody can be told of")
 		}
+		if err := s.AddStructure(t.Context(), "u-jeanne", "30000", "CHU", noon); err == nil {
+			t.Error("a structure was added that nobody can be told of")
+		}
 		e.exec(t, name, "ALTER TABLE away RENAME TO changes")
 		diff(t, "changes", changes(t, s), []string(nil))
 		if a, err := s.AccountBySubject(t.Context(), "u-jeanne"); err != nil || a.Disabled {
 			t.Errorf("disabled = %v, %v, want nothing half-done", a.Disabled, err)
+		} else if len(a.Structures) != 0 {
+			t.Errorf("structures = %v, want none", a.Structures)
 		}
 		if err := s.EndSession(t.Context(), "s-1", "logout", noon); err != nil {
 			t.Errorf("the session of before = %v, want it open", err)

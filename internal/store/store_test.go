@@ -240,7 +240,7 @@ func testFailureIsNotAbsence(t *testing.T, s *store.Store) {
 	calls := map[string]func() error{
 		"AccountBySubject":    func() error { _, err := s.AccountBySubject(ctx, "u-jeanne"); return err },
 		"RefreshAccount":      func() error { _, err := s.RefreshAccount(ctx, jeanne(), noon); return err },
-		"AddStructure":        func() error { return s.AddStructure(ctx, "u-jeanne", "1", "CHU") },
+		"AddStructure":        func() error { return s.AddStructure(ctx, "u-jeanne", "1", "CHU", noon) },
 		"StructuresOf":        func() error { _, err := s.StructuresOf(ctx, "u-jeanne"); return err },
 		"EnableAccount":       func() error { return s.EnableAccount(ctx, "u-jeanne", noon) },
 		"SetAddress":          func() error { return s.SetAddress(ctx, "u-jeanne", "j@example.fr", noon) },

@@ -88,7 +88,7 @@ func testStructures(t *testing.T, s *store.Store) {
 	ctx := t.Context()
 	a := account(t, s)
 	for _, v := range []store.Structure{{"30000", "CHU"}, {"10000", "Cabinet"}, {"30000", "CHU de Nantes"}} {
-		if err := s.AddStructure(ctx, a.Subject, v.ID, v.Name); err != nil {
+		if err := s.AddStructure(ctx, a.Subject, v.ID, v.Name, noon); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -97,7 +97,7 @@ func testStructures(t *testing.T, s *store.Store) {
 		t.Fatal(err)
 	}
 	diff(t, "structures, with the newest names", got, []store.Structure{{"10000", "Cabinet"}, {"30000", "CHU de Nantes"}})
-	if err := s.AddStructure(ctx, "u-nobody", "1", "CHU"); err == nil {
+	if err := s.AddStructure(ctx, "u-nobody", "1", "CHU", noon); err == nil {
 		t.Error("nobody works in a structure")
 	}
 	if got, err := s.StructuresOf(ctx, "u-nobody"); err != nil || len(got) != 0 {
