@@ -15,7 +15,8 @@ import (
 
 // line is the connection to the server for one message. Whatever the library waits for ends with the context.
 type line struct {
-	conn net.Conn
+	conn  net.Conn
+	leave func() bool // undoes hangUpWith
 }
 
 // dial connects. The connection works until the deadline of ctx.
@@ -37,7 +38,16 @@ func (l *line) dial(ctx context.Context, network, address string) (net.Conn, err
 	return bounded{conn, until}, nil
 }
 
+// hangUpWith closes the connection when ctx ends: the library would go on to wait for the server's answer.
+func (l *line) hangUpWith(ctx context.Context) {
+	conn := l.conn
+	l.leave = context.AfterFunc(ctx, func() { conn.Close() })
+}
+
 func (l *line) close() {
+	if l.leave != nil {
+		l.leave()
+	}
 	if l.conn != nil {
 		l.conn.Close() // the library leaves it open when the greeting, TLS or the password fails
 	}
@@ -63,6 +73,26 @@ func (b bounded) SetDeadline(t time.Time) error      { return b.Conn.SetDeadline
 func (b bounded) SetReadDeadline(t time.Time) error  { return b.Conn.SetReadDeadline(b.bound(t)) }
 func (b bounded) SetWriteDeadline(t time.Time) error { return b.Conn.SetWriteDeadline(b.bound(t)) }
 
+// ErrRefused says that the server refuses the recipient or the message for ever: there is no use in trying again.
+var ErrRefused = errors.New("refused for ever")
+
+// refusal is the server's answer to a step of a message.
+type refusal struct {
+	step mail.SendErrReason
+	code int
+}
+
+func (r refusal) Error() string {
+	return fmt.Sprintf("refused at %q with code %d", r.step.String(), r.code)
+}
+
+// Is makes some refusals ErrRefused (RFC 5321, section 4.2.1: 5yz). What is answered before the recipient is named is about this gateway's
+// configuration, which an operator corrects.
+func (r refusal) Is(target error) bool {
+	ofMessage := r.step == mail.ErrSMTPRcptTo || r.step == mail.ErrSMTPData || r.step == mail.ErrSMTPDataClose
+	return target == ErrRefused && ofMessage && r.code >= 500 && r.code <= 599
+}
+
 // explain says what failed in words of our own: those of servers and of the library repeat addresses.
 func explain(ctx context.Context, err error, l *line) error {
 	var certificate *tls.CertificateVerificationError
@@ -79,7 +109,7 @@ func explain(ctx context.Context, err error, l *line) error {
 	case errors.As(err, &certificate):
 		return fmt.Errorf("its certificate is not accepted: %w", certificate)
 	case errors.As(err, &sending):
-		return fmt.Errorf("refused at %q with code %d", sending.Reason.String(), sending.ErrorCode())
+		return refusal{sending.Reason, sending.ErrorCode()}
 	case errors.As(err, &answer):
 		return fmt.Errorf("greeting, user or password refused with code %d", answer.Code)
 	case strings.Contains(err.Error(), "STARTTLS"): // the library has no error of its own for it

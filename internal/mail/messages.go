@@ -18,8 +18,18 @@ var templates embed.FS
 // languages of the messages; the first is for whoever asks for another.
 var languages = [...]string{"fr", "en"}
 
-// messages are the templates of one kind of message by language.
-type messages map[string]struct {
+// languageOf returns the one of the languages that a word asks for.
+func languageOf(word string) string {
+	if word == languages[1] {
+		return languages[1]
+	}
+	return languages[0]
+}
+
+// messages are the templates of all kinds of messages by language.
+type messages map[string]words
+
+type words struct {
 	text *text.Template
 	html *html.Template
 }
@@ -27,20 +37,21 @@ type messages map[string]struct {
 func parseMessages() (messages, error) {
 	all := messages{}
 	for _, lang := range languages {
-		t, err := text.ParseFS(templates, "templates/address_code."+lang+".txt")
+		t, err := text.ParseFS(templates, "templates/*."+lang+".txt")
 		if err != nil {
 			return nil, fmt.Errorf("mail: %w", err)
 		}
-		h, err := html.ParseFS(templates, "templates/address_code."+lang+".html")
+		h, err := html.ParseFS(templates, "templates/*."+lang+".html")
 		if err != nil {
 			return nil, fmt.Errorf("mail: %w", err)
 		}
-		m := all[lang]
-		m.text, m.html = t, h
-		all[lang] = m
+		all[lang] = words{t, h}
 	}
 	return all, nil
 }
+
+// addressCode is the kind of an AddressCode. No notice has it: the person waits.
+const addressCode Kind = "address_code"
 
 // AddressCode is the message that carries a code to an address that is to be proved. It says enough for a person who did not ask for it
 // to know what happened.
@@ -55,34 +66,48 @@ type AddressCode struct {
 
 // view is the dot of the templates.
 type view struct {
-	Code, Asked, Source, Browser string
-	Minutes                      int
-	Product, Origin              string
-	SupportPhone, SupportMail    string
+	Code, At, Until, Source, Browser, Service string
+	Minutes, Hours, Left                      int
+	Factor, Name, NewAddress                  string
+	Link                                      string
+	Product, Origin                           string
+	SupportPhone, SupportMail                 string
+
+	path string // of Link
 }
 
-// SendAddressCode sends a code to the address that it proves.
+// SendAddressCode sends a code to the address that it proves, while the person waits.
 func (s *Sender) SendAddressCode(ctx context.Context, to string, c AddressCode) error {
-	lang := languages[0]
-	if c.Language == languages[1] {
-		lang = languages[1]
+	lang := languageOf(c.Language)
+	return s.write(ctx, to, addressCode, lang, view{
+		Code: c.Code, At: moment(c.Asked, lang), Source: c.Source, Browser: c.Browser, Minutes: c.Minutes,
+	})
+}
+
+// SendNotice sends a notice, once. ErrRefused: the server takes it neither now nor later.
+func (s *Sender) SendNotice(ctx context.Context, to string, n Notice) error {
+	if err := n.Check(); err != nil {
+		return fmt.Errorf("write mail: %w", err)
 	}
-	v := view{
-		Code: oneLine(c.Code), Asked: moment(c.Asked, lang), Source: oneLine(c.Source), Browser: oneLine(c.Browser), Minutes: c.Minutes,
-		Product: s.config.Product, Origin: s.config.Origin, SupportPhone: s.config.SupportPhone, SupportMail: s.config.SupportMail,
+	lang := languageOf(n.Language)
+	return s.write(ctx, to, n.Kind, lang, n.view(lang))
+}
+
+// write sends a message of a kind.
+func (s *Sender) write(ctx context.Context, to string, k Kind, lang string, v view) error {
+	for _, outside := range []*string{&v.Code, &v.Source, &v.Browser, &v.Service, &v.Name} {
+		*outside = oneLine(*outside)
 	}
+	v.Product, v.Origin, v.Link = s.config.Product, s.config.Origin, s.config.Origin+v.path
+	v.SupportPhone, v.SupportMail = s.config.SupportPhone, s.config.SupportMail
 	var text, html bytes.Buffer
-	if err := s.messages[lang].text.Execute(&text, v); err != nil {
+	if err := s.messages[lang].text.ExecuteTemplate(&text, string(k)+"."+lang+".txt", v); err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
-	if err := s.messages[lang].html.Execute(&html, v); err != nil {
+	if err := s.messages[lang].html.ExecuteTemplate(&html, string(k)+"."+lang+".html", v); err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
-	subject := map[string]string{
-		"fr": "Votre code pour vérifier votre adresse e-mail",
-		"en": "Your code to verify your e-mail address",
-	}[lang]
-	return s.send(ctx, to, message{subject: s.config.Product + " : " + subject, text: text.String(), html: html.String()})
+	return s.send(ctx, to, message{subject: s.config.Product + " : " + subject(k, lang), text: text.String(), html: html.String()})
 }
 
 // oneLine keeps what came from outside from looking like lines of ours in the part that is text.

@@ -67,6 +67,9 @@ func New(c Config) (*Sender, error) {
 	return &Sender{config: c, messages: m}, nil
 }
 
+// Timeout is how long sending one message may take.
+func (s *Sender) Timeout() time.Duration { return s.config.Timeout }
+
 // IsLoopback says whether a host, by its name or address, is this machine.
 func IsLoopback(host string) bool {
 	a, err := netip.ParseAddr(host)
@@ -92,7 +95,7 @@ func (s *Sender) send(ctx context.Context, to string, m message) error {
 	}
 	var line line
 	defer line.close()
-	client, err := s.client(&line)
+	client, err := s.client(ctx, &line)
 	if err != nil {
 		return fmt.Errorf("send mail: %w", err)
 	}
@@ -121,20 +124,25 @@ func (s *Sender) compose(to string, m message) (*mail.Msg, error) {
 	return msg, nil
 }
 
-func (s *Sender) client(l *line) (*mail.Client, error) {
+// client is the library's, for one message that is sent within ctx.
+func (s *Sender) client(ctx context.Context, l *line) (*mail.Client, error) {
 	c := s.config
 	// The library knows timeouts of steps; ours is of the whole. So the connection is ours, and TLS on it where it comes first.
 	config := &tls.Config{ServerName: c.Host, RootCAs: c.Roots, MinVersion: tls.VersionTLS12}
 	options := []mail.Option{
 		mail.WithPort(int(c.Port)), mail.WithTimeout(c.Timeout), mail.WithTLSConfig(config), mail.WithoutNoop(),
 		mail.WithHELO(cmp.Or(DomainOf(c.From), "localhost")),
-		mail.WithDialContextFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := l.dial(ctx, network, address)
-			if err != nil || !c.ImplicitTLS {
-				return conn, err
+		mail.WithDialContextFunc(func(dialing context.Context, network, address string) (net.Conn, error) {
+			conn, err := l.dial(dialing, network, address)
+			if err != nil {
+				return nil, err
+			}
+			l.hangUpWith(ctx) // dialing ends before the message is sent
+			if !c.ImplicitTLS {
+				return conn, nil
 			}
 			secure := tls.Client(conn, config)
-			return secure, secure.HandshakeContext(ctx)
+			return secure, secure.HandshakeContext(dialing)
 		}),
 	}
 	switch {

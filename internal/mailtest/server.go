@@ -41,9 +41,11 @@ type Server struct {
 
 	mu      sync.Mutex
 	all     []Message
-	refused map[string]bool
-	silent  chan struct{} // not nil: no message is answered until it is closed
-	arrived chan struct{} // is closed with the next message
+	refused map[string]int // SMTP codes
+	gone    bool           // connections are closed before a word
+	silent  chan struct{}  // not nil: no message is answered until it is closed
+	held    chan struct{}  // gets a word for each message that is not answered
+	arrived chan struct{}  // is closed with the next message
 }
 
 // Message is what a client sent.
@@ -64,7 +66,7 @@ func Start(t testing.TB, c Config) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{Port: uint16(l.Addr().(*net.TCPAddr).Port), config: c, refused: map[string]bool{}, arrived: make(chan struct{})}
+	s := &Server{Port: uint16(l.Addr().(*net.TCPAddr).Port), config: c, refused: map[string]int{}, arrived: make(chan struct{}), held: make(chan struct{}, 100)}
 	server := smtp.NewServer(smtp.BackendFunc(func(conn *smtp.Conn) (smtp.Session, error) { return &session{server: s, conn: conn}, nil }))
 	server.Domain = "mail.test"
 	server.ReadTimeout, server.WriteTimeout = patience, patience
@@ -78,6 +80,7 @@ func Start(t testing.TB, c Config) *Server {
 			server.TLSConfig = config
 		}
 	}
+	l = &door{l, s}
 	ended := make(chan struct{})
 	go func() { // ends with Close
 		defer close(ended)
@@ -92,11 +95,43 @@ func Start(t testing.TB, c Config) *Server {
 	return s
 }
 
-// Refuse makes the server refuse a recipient from now on.
-func (s *Server) Refuse(address string) {
+// Refuse makes the server refuse a recipient from now on, for ever.
+func (s *Server) Refuse(address string) { s.RefuseWith(address, 550) }
+
+// RefuseWith makes the server answer a recipient with a code from now on; with zero it takes them again.
+func (s *Server) RefuseWith(address string, code int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.refused[address] = true
+	s.refused[address] = code
+}
+
+// HangUp makes the server close each connection before a word, as what stands before a server that is down does, until Speak.
+func (s *Server) HangUp() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = true
+}
+
+// door is the listener of a server.
+type door struct {
+	net.Listener
+	server *Server
+}
+
+func (d *door) Accept() (net.Conn, error) {
+	for {
+		c, err := d.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		d.server.mu.Lock()
+		gone := d.server.gone
+		d.server.mu.Unlock()
+		if !gone {
+			return c, nil
+		}
+		c.Close()
+	}
 }
 
 // FallSilent makes the server answer no message until Speak.
@@ -106,10 +141,21 @@ func (s *Server) FallSilent() {
 	s.silent = make(chan struct{})
 }
 
-// Speak undoes FallSilent.
+// AwaitSilence returns once another message came since FallSilent that is not answered.
+func (s *Server) AwaitSilence(t testing.TB) {
+	t.Helper()
+	select {
+	case <-s.held:
+	case <-time.After(patience):
+		t.Fatalf("no message after %v", patience)
+	}
+}
+
+// Speak undoes FallSilent and HangUp.
 func (s *Server) Speak() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.gone = false
 	if s.silent != nil {
 		close(s.silent)
 		s.silent = nil
@@ -187,10 +233,10 @@ func (s *session) Mail(from string, _ *smtp.MailOptions) error {
 
 func (s *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	s.server.mu.Lock()
-	refused := s.server.refused[to]
+	code := s.server.refused[to]
 	s.server.mu.Unlock()
-	if refused {
-		return &smtp.SMTPError{Code: 550, EnhancedCode: smtp.EnhancedCode{5, 1, 1}, Message: "no such user " + to}
+	if code != 0 {
+		return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{code / 100, 1, 1}, Message: "no mail for " + to}
 	}
 	if s.to != "" {
 		return errors.New("one recipient only")
@@ -208,6 +254,10 @@ func (s *session) Data(r io.Reader) error {
 	silent := s.server.silent
 	s.server.mu.Unlock()
 	if silent != nil {
+		select {
+		case s.server.held <- struct{}{}:
+		default: // nobody counts so many
+		}
 		select {
 		case <-silent:
 		case <-time.After(patience):
