@@ -137,6 +137,19 @@ CREATE TABLE recovery_codes (
     PRIMARY KEY (factor_id, code_mac)
 );
 
+-- Messages that wait to be sent: see package outbox. Recipient, kind and words are sealed with a key that is not in the database.
+CREATE TABLE mail_queue (
+    id         TEXT PRIMARY KEY,
+    subject    TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
+    sealed     TEXT NOT NULL,
+    tries      BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    next_at    BIGINT NOT NULL,               -- when it is due; of one that is being sent, when another gateway may take it over
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX mail_queue_subject ON mail_queue (subject);
+CREATE INDEX mail_queue_next ON mail_queue (next_at);
+
 -- What other gateways must hear of: a session that was ended, an account that was changed. Read back by time.
 CREATE TABLE changes (
     id   TEXT PRIMARY KEY,
@@ -167,6 +180,7 @@ CREATE TABLE seal_keys (
 DROP TABLE seal_keys;
 DROP TABLE audit_events;
 DROP TABLE changes;
+DROP TABLE mail_queue;
 DROP TABLE recovery_codes;
 DROP TABLE factors;
 DROP TABLE codes;
