@@ -5,6 +5,7 @@ package pgtest
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -33,6 +34,9 @@ type Config struct {
 	// Durable makes a commit wait for the disk, as it does where people use it. Without it a killed server keeps its commits all the
 	// same: only a machine that stops would lose them.
 	Durable bool
+
+	// Certificate, with its key, makes the server speak TLS on 127.0.0.1, and nothing else there. Without one it refuses TLS.
+	Certificate *tls.Certificate
 }
 
 // Server is a PostgreSQL of one's own.
@@ -45,6 +49,7 @@ type Server struct {
 	process   *os.Process
 	ended     chan struct{} // closed when the process is gone
 	guard     *guard        // held, or its input would be collected, and closed
+	frozen    []int         // the processes that Freeze has stopped
 	databases atomic.Int64
 }
 
@@ -129,6 +134,7 @@ func (s *Server) Kill(tb testing.TB) { tb.Helper(); s.end(tb, syscall.SIGKILL) }
 
 func (s *Server) end(tb testing.TB, signal syscall.Signal) {
 	tb.Helper()
+	s.Thaw()
 	if !s.running() {
 		return
 	}
@@ -198,12 +204,20 @@ func (s *Server) make(c Config) error {
 	if out, err := initdb.CombinedOutput(); err != nil {
 		return fmt.Errorf("pgtest: initdb: %w\n%s", err, out)
 	}
+	var secure []string
+	if c.Certificate != nil {
+		var err error
+		if secure, err = s.secure(*c.Certificate); err != nil {
+			return err
+		}
+	}
 	var err error
 	for range 5 { // somebody may take the port between the look and the use
 		if s.Port, err = freePort(); err != nil {
 			return err
 		}
 		s.args = []string{"-D", s.data(), "-k", s.dir, "-p", strconv.Itoa(s.Port), "-c", "listen_addresses=127.0.0.1"}
+		s.args = append(s.args, secure...)
 		if !c.Durable {
 			s.args = append(s.args, "-c", "fsync=off", "-c", "full_page_writes=off")
 		}
@@ -312,6 +326,7 @@ cat >/dev/null
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
 if [ -n "$pid" ]; then
 	kill -QUIT "$pid" 2>/dev/null
+	kill -CONT "$pid" 2>/dev/null
 	n=0
 	while kill -0 "$pid" 2>/dev/null && [ $n -lt 100 ]; do sleep 0.1; n=$((n + 1)); done
 fi

@@ -4,6 +4,8 @@ package pgtest_test
 
 import (
 	"bufio"
+	"context"
+	"errors"
 	"net/url"
 	"os"
 	"os/exec"
@@ -131,5 +133,26 @@ func TestServerEndsWithAProcessThatIsKilled(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s is still there", dir)
 		}
+	}
+}
+
+func TestServerThatIsFrozenSaysNothingAndGoesOn(t *testing.T) {
+	s := pgtest.Start(t, pgtest.Config{})
+	name := s.Database(t)
+	before := connect(t, name)
+	s.Freeze(t)
+	for what, ask := range map[string]func(context.Context) error{
+		"a connection of before": func(ctx context.Context) error { return before.Ping(ctx) },
+		"a new connection":       func(ctx context.Context) error { _, err := pgx.Connect(ctx, name); return err },
+	} {
+		ctx, done := context.WithTimeout(t.Context(), time.Second)
+		if err := ask(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s to a server that is frozen = %v, want no answer", what, err)
+		}
+		done()
+	}
+	s.Thaw()
+	if err := connect(t, name).Ping(t.Context()); err != nil {
+		t.Errorf("after the thaw: %v", err)
 	}
 }

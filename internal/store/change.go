@@ -60,11 +60,9 @@ func (s *Store) Changes(ctx context.Context, since time.Time) ([]Change, error) 
 	return all, failed("read changes", rows.Err())
 }
 
-// How Listen finds out that its connection is gone when nobody says so.
-const (
-	listenIdle = 15 * time.Second // without a word, until the server is asked for one
-	listenPing = 5 * time.Second  // for its answer
-)
+// listenAnswer bounds the server's answers to Listen. It is asked for one when it has told nothing for as long as its silence is borne: that
+// is how Listen finds out that its connection is gone when nobody says so.
+const listenAnswer = 5 * time.Second
 
 // Listen calls told whenever the database says that there are changes, until ctx ends. It holds a connection of its own. Without anybody
 // to tell (SQLite) it waits for ctx alone. Another error than ctx's means that the connection is gone: what was told meanwhile is not
@@ -79,12 +77,12 @@ func (s *Store) Listen(ctx context.Context, told func()) error {
 		return failed("listen for changes", err)
 	}
 	defer hangUp(ctx, c)
-	if _, err := c.Exec(ctx, "LISTEN "+channel); err != nil {
+	if err := begin(ctx, c); err != nil {
 		return failed("listen for changes", err)
 	}
 	told() // of what was announced before anybody listened
 	for {
-		ok, err := next(ctx, c)
+		ok, err := next(ctx, c, s.patience)
 		if err != nil {
 			return failed("listen for changes", err)
 		}
@@ -101,15 +99,22 @@ func hangUp(ctx context.Context, c *pgx.Conn) {
 	c.Close(ctx)
 }
 
+func begin(ctx context.Context, c *pgx.Conn) error {
+	ctx, done := context.WithTimeout(ctx, listenAnswer)
+	defer done()
+	_, err := c.Exec(ctx, "LISTEN "+channel)
+	return err
+}
+
 // next waits for a notification, for a while, after which the server must answer.
-func next(ctx context.Context, c *pgx.Conn) (bool, error) {
-	idle, done := context.WithTimeout(ctx, listenIdle)
+func next(ctx context.Context, c *pgx.Conn, patience time.Duration) (bool, error) {
+	idle, done := context.WithTimeout(ctx, patience)
 	defer done()
 	_, err := c.WaitForNotification(idle)
 	if err == nil || ctx.Err() != nil || idle.Err() == nil || c.IsClosed() {
 		return err == nil, err
 	}
-	ping, done := context.WithTimeout(ctx, listenPing)
+	ping, done := context.WithTimeout(ctx, listenAnswer)
 	defer done()
 	return false, c.Ping(ping)
 }

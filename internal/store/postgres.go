@@ -11,7 +11,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // IsPostgres says whether the name of a database is the URL of a PostgreSQL one, rather than the path of a SQLite file.
@@ -55,12 +54,14 @@ func parsePostgres(name, password string) (*pgx.ConnConfig, error) {
 	return config, nil
 }
 
-func openPostgres(config *pgx.ConnConfig) *sql.DB {
+func openPostgres(config *pgx.ConnConfig, patience time.Duration) *sql.DB {
 	limited := config.Copy()
+	s := &silence{patience: patience}
+	limited.DialFunc = s.dial(limited.DialFunc)
 	for name, value := range limits {
 		limited.RuntimeParams[name] = value
 	}
-	db := stdlib.OpenDB(*limited)
+	db := sql.OpenDB(s.connector(limited))
 	db.SetMaxOpenConns(postgresConnections)
 	db.SetMaxIdleConns(postgresConnections)
 	return db
@@ -107,10 +108,13 @@ func checkClock(ctx context.Context, db *sql.DB) error {
 	return compareClocks(before, millis(ms), time.Now())
 }
 
+// ErrClock says that the clocks of a gateway and its database are too far apart.
+var ErrClock = errors.New("set both by NTP")
+
 // compareClocks refuses a time of the server that was read between two of ours and is far from both.
 func compareClocks(before, server, after time.Time) error {
 	if server.Before(before.Add(-clockTolerance)) || server.After(after.Add(clockTolerance)) {
-		return fmt.Errorf("its clock shows %s and this machine's %s: set both by NTP", server.Format(time.TimeOnly), after.UTC().Format(time.TimeOnly))
+		return fmt.Errorf("its clock shows %s and this machine's %s: %w", server.Format(time.TimeOnly), after.UTC().Format(time.TimeOnly), ErrClock)
 	}
 	return nil
 }

@@ -28,6 +28,8 @@ type Store struct {
 	db      conn
 	passing conn            // where what may be lost in a power cut is written: logins in progress, when a session was last seen
 	listen  *pgx.ConnConfig // of PostgreSQL, for LISTEN; nil for SQLite
+
+	patience time.Duration // with a PostgreSQL server that says nothing
 }
 
 // Config says which database.
@@ -35,6 +37,10 @@ type Config struct {
 	Name     string // path of a SQLite file, Memory, or the URL of a PostgreSQL database without a password: postgres://user@host/db
 	Password string // for PostgreSQL; may be empty where the server asks for none, or ~/.pgpass has it
 	Log      *slog.Logger
+
+	// Patience is how long a PostgreSQL server may leave a statement without a word before it counts as lost; zero: 15 s. The server
+	// itself refuses to wait for a lock after 10 s, which is to come first.
+	Patience time.Duration
 }
 
 // Open opens the database, makes the SQLite file when it is not there (mode 0600: it holds names and identifiers), and brings the
@@ -62,7 +68,10 @@ func (s *Store) usePostgres(c Config) (err error) {
 	if s.listen, err = parsePostgres(c.Name, c.Password); err != nil {
 		return err
 	}
-	s.sql = openPostgres(s.listen)
+	if s.patience = c.Patience; s.patience <= 0 {
+		s.patience = defaultPatience
+	}
+	s.sql = openPostgres(s.listen, s.patience)
 	s.db = conn{engine: postgres, prepared: newStatements(s.sql)}
 	s.passing = s.db
 	return nil
