@@ -33,14 +33,31 @@ func (d *doctor) database(ctx context.Context) {
 	case errors.Is(err, fs.ErrNotExist):
 		d.missingDatabase()
 	case err != nil:
-		d.fail("database", "see that it runs, and that this user may open and write it", "%s: %v", d.Gateway.Database, err)
+		d.fail("database", adviceOf(err), "%s: %v", d.Gateway.Database, err)
 	case v.Version > v.Known:
 		d.fail("database", "install the authgw that wrote it, or a newer one", "its schema has version %d, and this program knows %d", v.Version, v.Known)
+	case v.Version == 0:
+		d.ok("database", "%s opens; its schema is made at the first start", d.Gateway.Database)
 	case v.Version < v.Known:
 		d.warn("database", "make a backup before the next start", "its schema has version %d; the next start makes version %d of it", v.Version, v.Known)
 	default:
 		d.ok("database", "%s opens, with schema version %d, and may be written", d.Gateway.Database, v.Version)
 	}
+}
+
+// adviceOf is what to do about an error of a database.
+func adviceOf(err error) string {
+	switch {
+	case errors.Is(err, store.ErrClock):
+		return "set the clocks of this machine and of the database by NTP"
+	case errors.Is(err, store.ErrLogin):
+		return "compare the role in database and the password in database_password_file with the server's, and see that its pg_hba.conf lets this machine in"
+	case errors.Is(err, store.ErrDatabase):
+		return "make the database, with the role of the gateway as its owner (createdb --owner)"
+	case errors.Is(err, store.ErrRights):
+		return "make the role of the gateway the owner of the database and of its tables"
+	}
+	return "see that it runs, and that this user may open and write it"
 }
 
 // missingDatabase is about a SQLite file that is not there yet.

@@ -18,6 +18,13 @@ type Inspection struct {
 	Known   int64 // the version that this program makes of it
 }
 
+// Errors of Inspect about PostgreSQL, beside ErrClock.
+var (
+	ErrLogin    = errors.New("the server does not let this role in")
+	ErrDatabase = errors.New("the server has no such database")
+	ErrRights   = errors.New("the role may not do what a gateway does")
+)
+
 // Inspect looks at a database without making or migrating anything. An error says that it cannot be opened or not be written to; that of
 // a SQLite file that is not there is fs.ErrNotExist.
 func Inspect(ctx context.Context, c Config) (Inspection, error) {
@@ -33,7 +40,12 @@ func Inspect(ctx context.Context, c Config) (Inspection, error) {
 	}
 	defer s.Close()
 	if err := s.Ping(ctx); err != nil {
-		return Inspection{}, err
+		return Inspection{}, judged(err)
+	}
+	if s.listen != nil {
+		if err := checkClock(ctx, s.sql); err != nil {
+			return Inspection{}, err
+		}
 	}
 	files, err := s.db.engine.files()
 	if err != nil {
@@ -51,9 +63,14 @@ func Inspect(ctx context.Context, c Config) (Inspection, error) {
 	var version sql.NullInt64
 	err = s.sql.QueryRowContext(ctx, "SELECT max(version_id) FROM goose_db_version WHERE is_applied").Scan(&version)
 	if err != nil && !noTable(err) {
-		return Inspection{}, fmt.Errorf("read schema version: %w", err)
+		return Inspection{}, fmt.Errorf("read schema version: %w", judged(err))
 	}
-	if v.Version = version.Int64; v.Version == 0 {
+	if v.Version = version.Int64; v.Version < v.Known {
+		if err := s.mayMigrate(ctx); err != nil {
+			return v, err
+		}
+	}
+	if v.Version == 0 {
 		return v, nil // it is made at the first start
 	}
 	tx, err := s.sql.BeginTx(ctx, nil)
@@ -62,9 +79,40 @@ func Inspect(ctx context.Context, c Config) (Inspection, error) {
 	}
 	defer tx.Rollback()
 	if _, err := tx.ExecContext(ctx, "DELETE FROM logins WHERE 1 = 0"); err != nil {
-		return v, fmt.Errorf("write to database: %w", err)
+		return v, fmt.Errorf("write to database: %w", judged(err))
 	}
 	return v, nil
+}
+
+// mayMigrate says whether the role of a PostgreSQL database may make tables. Since PostgreSQL 15 only the owner of a database may, unless
+// somebody has said otherwise.
+func (s *Store) mayMigrate(ctx context.Context) error {
+	if s.listen == nil {
+		return nil
+	}
+	var may bool
+	err := s.sql.QueryRowContext(ctx, "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)").Scan(&may)
+	if err == nil && !may {
+		err = fmt.Errorf("%w: make tables", ErrRights)
+	}
+	return failed("look at the rights of the role", err)
+}
+
+// judged says what an error of PostgreSQL is about, when that is known.
+func judged(err error) error {
+	var pg *pgconn.PgError
+	if !errors.As(err, &pg) {
+		return err
+	}
+	switch pg.Code { // PostgreSQL, appendix A
+	case "28000", "28P01": // invalid_authorization_specification, invalid_password
+		return fmt.Errorf("%w: %w", ErrLogin, err)
+	case "3D000": // invalid_catalog_name
+		return fmt.Errorf("%w: %w", ErrDatabase, err)
+	case "42501": // insufficient_privilege
+		return fmt.Errorf("%w: %w", ErrRights, err)
+	}
+	return err
 }
 
 // noTable says whether a statement failed for want of its table.
