@@ -192,7 +192,7 @@ func (w *postWorld) forgetAddressCodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	if _, err := db.ExecContext(t.Context(), "PRAGMA busy_timeout = 5000; DELETE FROM address_codes"); err != nil {
+	if _, err := db.ExecContext(t.Context(), "PRAGMA busy_timeout = 5000; DELETE FROM codes"); err != nil {
 		t.Fatal(err)
 	}
 }
