@@ -36,7 +36,11 @@ func (w *world) at(t *testing.T, userAgent string) *browser {
 }
 
 func TestAccountShowsThePersonAndTheirSessions(t *testing.T) {
-	w := newWorld(t)
+	each(t, testAccountShowsThePersonAndTheirSessions)
+}
+
+func testAccountShowsThePersonAndTheirSessions(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	office, home := w.at(t, firefox), w.at(t, "curl/8")
 	p := home.get(auth + "/account")
 	for _, text := range []string{"JEANNE MARTIN", "899700218896", "Médecin", "Firefox 153", "127.0.0.1", "/account/sessions/end-all"} {
@@ -97,8 +101,10 @@ func TestAccountShowsTheBrowserOfEachLogin(t *testing.T) {
 	}
 }
 
-func TestPersonEndsOneOfTheirSessions(t *testing.T) {
-	w := newWorld(t)
+func TestPersonEndsOneOfTheirSessions(t *testing.T) { each(t, testPersonEndsOneOfTheirSessions) }
+
+func testPersonEndsOneOfTheirSessions(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	office := w.at(t, firefox)
 	before := ends(office.get(auth + "/account"))
 	home := w.at(t, "curl/8")
@@ -118,8 +124,10 @@ func TestPersonEndsOneOfTheirSessions(t *testing.T) {
 	home.wantSignedIn(false)
 }
 
-func TestPersonEndsAllTheirSessions(t *testing.T) {
-	w := newWorld(t)
+func TestPersonEndsAllTheirSessions(t *testing.T) { each(t, testPersonEndsAllTheirSessions) }
+
+func testPersonEndsAllTheirSessions(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	others := []*browser{w.at(t, firefox), w.inside(t)}
 	home := w.inside(t)
 	tokens := others[1].tokens()
@@ -133,8 +141,10 @@ func TestPersonEndsAllTheirSessions(t *testing.T) {
 }
 
 // G1: an id names a session and gives no right to it.
-func TestSessionOfSomebodyElseStaysOpen(t *testing.T) {
-	w := newWorld(t)
+func TestSessionOfSomebodyElseStaysOpen(t *testing.T) { each(t, testSessionOfSomebodyElseStaysOpen) }
+
+func testSessionOfSomebodyElseStaysOpen(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	victim := w.at(t, firefox)
 	target := ends(victim.get(auth + "/account"))[0]
 	other := martin()

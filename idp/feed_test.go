@@ -88,7 +88,9 @@ func isOpen(tb testing.TB, m *member, r *http.Request) bool {
 }
 
 // E3: what one gateway ends is over at the others, in their memories and in their open streams.
-func TestEndReachesEveryGateway(t *testing.T) {
+func TestEndReachesEveryGateway(t *testing.T) { each(t, testEndReachesEveryGateway) }
+
+func testEndReachesEveryGateway(t *testing.T, e engine) {
 	for _, tt := range []struct {
 		name string
 		end  func(*testing.T, *member, store.Session)
@@ -105,7 +107,7 @@ func TestEndReachesEveryGateway(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "authgw.db")
+			file := e.fresh(t)
 			a, b := join(t, file, time.Now), join(t, file, time.Now)
 			v, r := a.open(t, "s1", time.Now())
 			other, otherRequest := a.open(t, "s2", time.Now())
@@ -129,9 +131,11 @@ func TestEndReachesEveryGateway(t *testing.T) {
 }
 
 // B10: without its database a gateway lets open sessions go on for the grace, and then nobody.
-func TestDatabaseIsGone(t *testing.T) {
+func TestDatabaseIsGone(t *testing.T) { each(t, testDatabaseIsGone) }
+
+func testDatabaseIsGone(t *testing.T, e engine) {
 	c := &clock{at: start()}
-	m := join(t, filepath.Join(t.TempDir(), "authgw.db"), c.now)
+	m := join(t, e.fresh(t), c.now)
 	_, known := m.open(t, "s1", c.now())
 	_, unknown := m.open(t, "s2", c.now())
 	if !isOpen(t, m, known) {
@@ -153,9 +157,11 @@ func TestDatabaseIsGone(t *testing.T) {
 }
 
 // E9: memory keeps to the limits of time.
-func TestMemoryKeepsToTheLimits(t *testing.T) {
+func TestMemoryKeepsToTheLimits(t *testing.T) { each(t, testMemoryKeepsToTheLimits) }
+
+func testMemoryKeepsToTheLimits(t *testing.T, e engine) {
 	c := &clock{at: start()}
-	file := filepath.Join(t.TempDir(), "authgw.db")
+	file := e.fresh(t)
 	a, b := join(t, file, c.now), join(t, file, c.now)
 	_, busy := a.open(t, "s1", c.now())
 	_, idle := a.open(t, "s2", c.now())
@@ -183,8 +189,10 @@ func TestMemoryKeepsToTheLimits(t *testing.T) {
 }
 
 // A session that is ended while it is being read must not stay in memory.
-func TestEndWhileReading(t *testing.T) {
-	m := join(t, filepath.Join(t.TempDir(), "authgw.db"), time.Now)
+func TestEndWhileReading(t *testing.T) { each(t, testEndWhileReading) }
+
+func testEndWhileReading(t *testing.T, e engine) {
+	m := join(t, e.fresh(t), time.Now)
 	for i := range 50 {
 		v, r := m.open(t, fmt.Sprintf("s%d", i), time.Now())
 		ended := make(chan error, 1)

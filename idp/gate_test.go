@@ -167,8 +167,10 @@ func TestF2ReturnStaysOnTheServiceHost(t *testing.T) {
 }
 
 // The way in is made of a code and a state: each works once, in time, on its host, in its browser (E7).
-func TestEntryCodes(t *testing.T) {
-	w := newWorld(t)
+func TestEntryCodes(t *testing.T) { each(t, testEntryCodes) }
+
+func testEntryCodes(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	// enter begins a visit of the mailbox and returns the address with the code.
 	enter := func(t *testing.T, b *browser) *url.URL {
 		t.Helper()

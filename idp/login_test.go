@@ -52,7 +52,11 @@ func TestLoginShowsThePortalWithThePersonAndTheServices(t *testing.T) {
 
 // E1: a session id that was there before the login is worth nothing after it, and the session of before is over.
 func TestE1LoginMakesANewSessionAndEndsTheOneBefore(t *testing.T) {
-	w := newWorld(t)
+	each(t, testE1LoginMakesANewSessionAndEndsTheOneBefore)
+}
+
+func testE1LoginMakesANewSessionAndEndsTheOneBefore(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	b := w.browser(t)
 	planted := token.New() // session fixation: somebody else's choice
 	b.setCookie(auth, sessionCookie, planted)
@@ -94,8 +98,10 @@ func TestE6LoginPageClearsAStaleCookie(t *testing.T) {
 }
 
 // D14: a disabled account is refused at the login, and its open sessions are over, on every host.
-func TestD14DisabledAccount(t *testing.T) {
-	w := newWorld(t)
+func TestD14DisabledAccount(t *testing.T) { each(t, testD14DisabledAccount) }
+
+func testD14DisabledAccount(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	b := w.browser(t)
 	b.logIn()
 	b.follow(b.get(mail + "/"))
@@ -121,7 +127,11 @@ func TestD14DisabledAccount(t *testing.T) {
 
 // A11, A24, A25: an account is one identifier of one type, compared exactly. Whoever differs in either is somebody else.
 func TestA11A24A25AccountsAreMappedExactly(t *testing.T) {
-	w := newWorld(t)
+	each(t, testA11A24A25AccountsAreMappedExactly)
+}
+
+func testA11A24A25AccountsAreMappedExactly(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	subjects := map[string]string{}
 	for _, person := range []struct{ name, idType, id string }{
 		{"a doctor", "RPPS", "899700218896"},
@@ -203,8 +213,10 @@ func (p page) shows(code string) bool {
 }
 
 // B10: without its database the gateway signs nobody in and lets nobody pass; it says 503, and no session is left over.
-func TestB10DatabaseFailureFailsClosed(t *testing.T) {
-	w := newWorld(t)
+func TestB10DatabaseFailureFailsClosed(t *testing.T) { each(t, testB10DatabaseFailureFailsClosed) }
+
+func testB10DatabaseFailureFailsClosed(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	b := w.browser(t)
 	b.logIn()
 	b.follow(b.get(mail + "/"))

@@ -50,6 +50,10 @@ func (b *browser) tokens() map[string]string {
 }
 
 func TestSignOutEndsTheSessionOnEveryHost(t *testing.T) {
+	each(t, testSignOutEndsTheSessionOnEveryHost)
+}
+
+func testSignOutEndsTheSessionOnEveryHost(t *testing.T, e engine) {
 	for _, test := range []struct {
 		name string
 		out  func(b *browser) page
@@ -61,7 +65,7 @@ func TestSignOutEndsTheSessionOnEveryHost(t *testing.T) {
 		{"a link of the service", func(b *browser) page { return b.get(mail+"/.authgw/logout", "Sec-Fetch-Site", "same-origin") }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorldOn(t, e)
 			b := w.inside(t)
 			had := b.tokens()
 			end, last := b.follow(test.out(b))

@@ -32,7 +32,11 @@ func (w *world) wantRefused(t *testing.T, b *browser, p page, text, reason strin
 // Where logins make no accounts, who has none stays out, and leaves no account behind. A24, A25, F9: somebody's name, or an identifier
 // that resembles theirs, is not theirs.
 func TestA24A25F9WithoutAnAccountNobodyEnters(t *testing.T) {
-	w := newWorldWith(t, func(c *idp.Config) { c.CreateAccounts = false })
+	each(t, testA24A25F9WithoutAnAccountNobodyEnters)
+}
+
+func testA24A25F9WithoutAnAccountNobodyEnters(t *testing.T, e engine) {
+	w := newWorldOn(t, e, func(c *idp.Config) { c.CreateAccounts = false })
 	if _, err := w.store.OpenAccount(t.Context(), store.Account{
 		Subject: "u-jeanne", IDType: "RPPS", NationalID: "899700218896", GivenName: "JEANNE", FamilyName: "MARTIN",
 	}, w.now()); err != nil {
@@ -92,8 +96,10 @@ func (d disabling) Write(p []byte) (int, error) {
 }
 
 // D14: who is disabled between the look at the account and the session gets none, and is told why.
-func TestD14DisabledDuringTheLogin(t *testing.T) {
-	w := newWorld(t)
+func TestD14DisabledDuringTheLogin(t *testing.T) { each(t, testD14DisabledDuringTheLogin) }
+
+func testD14DisabledDuringTheLogin(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	w.idp.Audit = audit.New(disabling{t, w}, w.now)
 	b := w.browser(t)
 	w.wantRefused(t, b, b.post(auth+"/login/card"), textDisabled, "account_disabled")
@@ -103,7 +109,11 @@ func TestD14DisabledDuringTheLogin(t *testing.T) {
 }
 
 func TestAccountThatALoginMakesIsInTheAudit(t *testing.T) {
-	w := newWorld(t)
+	each(t, testAccountThatALoginMakesIsInTheAudit)
+}
+
+func testAccountThatALoginMakesIsInTheAudit(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	b := w.browser(t)
 	b.logIn()
 	b.logIn() // which makes none
@@ -113,8 +123,10 @@ func TestAccountThatALoginMakesIsInTheAudit(t *testing.T) {
 	}
 }
 
-func TestStructuresOfCardsAreNoted(t *testing.T) {
-	w := newWorld(t)
+func TestStructuresOfCardsAreNoted(t *testing.T) { each(t, testStructuresOfCardsAreNoted) }
+
+func testStructuresOfCardsAreNoted(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	for _, at := range []store.Structure{{}, {ID: "10B0057881", Name: "HOPITAL"}, {ID: "10B0057881", Name: "HÔPITAL"}, {ID: "1750100018"}} {
 		proof := martin()
 		proof.StructureID, proof.StructureName = at.ID, at.Name

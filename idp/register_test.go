@@ -39,6 +39,11 @@ type postWorld struct {
 
 func newPostWorld(t *testing.T) *postWorld {
 	t.Helper()
+	return newPostWorldOn(t, sqlite())
+}
+
+func newPostWorldOn(t *testing.T, e engine) *postWorld {
+	t.Helper()
 	pki, err := mailPKI()
 	if err != nil {
 		t.Fatal(err)
@@ -54,7 +59,7 @@ func newPostWorld(t *testing.T) *postWorld {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &postWorld{server: server, world: newWorldWith(t, func(c *idp.Config) {
+	return &postWorld{server: server, world: newWorldOn(t, e, func(c *idp.Config) {
 		sender, err := mails.New(mails.Config{
 			Host: "127.0.0.1", Port: server.Port, Roots: pki.ServerRoots(), Timeout: 2 * time.Second, From: "no-reply@example.test", Product: "ProMess",
 			Origin: auth, Now: c.Now,
@@ -140,7 +145,11 @@ const (
 )
 
 func TestFirstLoginAsksForAnAddressAndGoesOn(t *testing.T) {
-	w := newPostWorld(t)
+	each(t, testFirstLoginAsksForAnAddressAndGoesOn)
+}
+
+func testFirstLoginAsksForAnAddressAndGoesOn(t *testing.T, e engine) {
+	w := newPostWorldOn(t, e)
 	b := w.browser(t)
 	b.follow(b.get(mail + "/inbox?folder=2"))
 	p := b.post(auth + "/login/card")
@@ -271,8 +280,10 @@ func TestD2F8AddressesThatAreRefused(t *testing.T) {
 }
 
 // Lessons D8 and D12: only the right code in the last step records an address.
-func TestD8D12NothingElseCompletesAStep(t *testing.T) {
-	w := newPostWorld(t)
+func TestD8D12NothingElseCompletesAStep(t *testing.T) { each(t, testD8D12NothingElseCompletesAStep) }
+
+func testD8D12NothingElseCompletesAStep(t *testing.T, e engine) {
+	w := newPostWorldOn(t, e)
 	b := w.browser(t)
 	b.logIn()
 	b.wantTo(b.form(registerURL), registerURL)
@@ -302,8 +313,10 @@ func TestD8D12NothingElseCompletesAStep(t *testing.T) {
 }
 
 // Lesson D3.
-func TestD3CodeIsBurntAfterFiveTries(t *testing.T) {
-	w := newPostWorld(t)
+func TestD3CodeIsBurntAfterFiveTries(t *testing.T) { each(t, testD3CodeIsBurntAfterFiveTries) }
+
+func testD3CodeIsBurntAfterFiveTries(t *testing.T, e engine) {
+	w := newPostWorldOn(t, e)
 	b := w.asked(t, home)
 	for left := 4; left >= 1; left-- {
 		p := b.form(registerURL+"/code", "code", w.wrong(t, 1))
@@ -330,8 +343,12 @@ func TestD3CodeIsBurntAfterFiveTries(t *testing.T) {
 }
 
 func TestD3CodeIsGoodForOneSessionTenMinutesAndOneUse(t *testing.T) {
+	each(t, testD3CodeIsGoodForOneSessionTenMinutesAndOneUse)
+}
+
+func testD3CodeIsGoodForOneSessionTenMinutesAndOneUse(t *testing.T, e engine) {
 	t.Run("not in another session of the same person", func(t *testing.T) {
-		w := newPostWorld(t)
+		w := newPostWorldOn(t, e)
 		w.asked(t, home)
 		other := w.browser(t)
 		other.logIn()
@@ -339,7 +356,7 @@ func TestD3CodeIsGoodForOneSessionTenMinutesAndOneUse(t *testing.T) {
 		w.wantAddress(t, "")
 	})
 	t.Run("not after ten minutes", func(t *testing.T) {
-		w := newPostWorld(t)
+		w := newPostWorldOn(t, e)
 		b := w.asked(t, home)
 		w.advance(10 * time.Minute)
 		if p := b.get(registerURL + "/code"); !strings.Contains(p.body, textExpired) {
@@ -349,7 +366,7 @@ func TestD3CodeIsGoodForOneSessionTenMinutesAndOneUse(t *testing.T) {
 		w.wantAddress(t, "")
 	})
 	t.Run("not after another was sent", func(t *testing.T) {
-		w := newPostWorld(t)
+		w := newPostWorldOn(t, e)
 		b := w.asked(t, home)
 		w.advance(30 * time.Second)
 		b.form(registerURL+"/resend").wantError(t, http.StatusOK, textResent)
@@ -357,7 +374,7 @@ func TestD3CodeIsGoodForOneSessionTenMinutesAndOneUse(t *testing.T) {
 		b.form(registerURL+"/code", "code", w.code(t, 1)).wantError(t, http.StatusUnprocessableEntity, textWrong)
 	})
 	t.Run("not without a session", func(t *testing.T) {
-		w := newPostWorld(t)
+		w := newPostWorldOn(t, e)
 		w.asked(t, home)
 		stranger := w.browser(t)
 		stranger.wantTo(stranger.form(registerURL+"/code", "code", w.code(t, 1)), auth+"/login")
@@ -365,7 +382,7 @@ func TestD3CodeIsGoodForOneSessionTenMinutesAndOneUse(t *testing.T) {
 		w.wantAddress(t, "")
 	})
 	t.Run("once, when two press at once", func(t *testing.T) {
-		w := newPostWorld(t)
+		w := newPostWorldOn(t, e)
 		b := w.asked(t, home)
 		code := w.code(t, 1)
 		results := make(chan string, 5)
@@ -401,8 +418,10 @@ func TestD1ResendGoesToTheRecordedAddress(t *testing.T) {
 	w.wantAddress(t, "")
 }
 
-func TestMessagesAreFew(t *testing.T) {
-	w := newPostWorld(t)
+func TestMessagesAreFew(t *testing.T) { each(t, testMessagesAreFew) }
+
+func testMessagesAreFew(t *testing.T, e engine) {
+	w := newPostWorldOn(t, e)
 	b := w.asked(t, home)
 	b.form(registerURL+"/resend").wantError(t, http.StatusTooManyRequests, textTooSoon)
 	b.form(registerURL, "address", "victim@example.org").wantError(t, http.StatusTooManyRequests, textTooSoon)
@@ -466,8 +485,10 @@ func TestD7OtherSitesCannotPost(t *testing.T) {
 	}
 }
 
-func TestNoAddressWithoutItsAuditLine(t *testing.T) {
-	w := newPostWorld(t)
+func TestNoAddressWithoutItsAuditLine(t *testing.T) { each(t, testNoAddressWithoutItsAuditLine) }
+
+func testNoAddressWithoutItsAuditLine(t *testing.T, e engine) {
+	w := newPostWorldOn(t, e)
 	b := w.asked(t, home)
 	w.audit.breakDown()
 	b.form(registerURL+"/code", "code", w.code(t, 1)).wantError(t, http.StatusServiceUnavailable, textUnavailable)
@@ -485,7 +506,11 @@ func (w *postWorld) changing(t *testing.T) *browser {
 }
 
 func TestAddressIsChangedByProvingTheNewOne(t *testing.T) {
-	w := newPostWorld(t)
+	each(t, testAddressIsChangedByProvingTheNewOne)
+}
+
+func testAddressIsChangedByProvingTheNewOne(t *testing.T, e engine) {
+	w := newPostWorldOn(t, e)
 	b := w.changing(t)
 	if p := b.get(auth + "/account"); !strings.Contains(p.body, `action="/account/address"`) {
 		t.Error("the account page offers no change")

@@ -92,7 +92,11 @@ func TestB9AmbiguousCookiesAreNoSession(t *testing.T) {
 
 // E3: what is open when a session ends, ends with it.
 func TestE3AnOpenStreamEndsWithItsSession(t *testing.T) {
-	w := newWorld(t)
+	each(t, testE3AnOpenStreamEndsWithItsSession)
+}
+
+func testE3AnOpenStreamEndsWithItsSession(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	b := w.browser(t)
 	b.logIn()
 	b.follow(b.get(mail + "/"))
@@ -121,7 +125,11 @@ func TestE3AnOpenStreamEndsWithItsSession(t *testing.T) {
 // E3: a request that found the session open, and holds on to it only after it has ended, ends at once. Before, it lived until the
 // session's absolute end: a sign-out between the two steps left the stream open for hours.
 func TestE3HoldOfASessionThatHasJustEnded(t *testing.T) {
-	w := newWorld(t)
+	each(t, testE3HoldOfASessionThatHasJustEnded)
+}
+
+func testE3HoldOfASessionThatHasJustEnded(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
 	b := w.browser(t)
 	b.logIn()
 	v := w.find(t, b)

@@ -12,7 +12,6 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -138,13 +137,19 @@ func newWorld(t *testing.T) *world {
 
 func newWorldWith(t *testing.T, change func(*idp.Config)) *world {
 	t.Helper()
+	return newWorldOn(t, sqlite(), change)
+}
+
+// newWorldOn makes one on a new database of an engine.
+func newWorldOn(t *testing.T, e engine, changes ...func(*idp.Config)) *world {
+	t.Helper()
 	w := &world{clock: &clock{at: start()}, backend: newBackend(t)}
 	var err error
 	if w.pki, err = hierarchy(); err != nil {
 		t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(&w.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if w.store, err = store.Open(t.Context(), store.Config{Name: filepath.Join(t.TempDir(), "authgw.db"), Log: log}); err != nil {
+	if w.store, err = store.Open(t.Context(), store.Config{Name: e.fresh(t), Patience: e.patience, Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })
@@ -159,7 +164,9 @@ func newWorldWith(t *testing.T, change func(*idp.Config)) *world {
 		Sessions: idp.NewSessions(idp.SessionsConfig{Store: w.store, Idle: 30 * time.Minute, Absolute: 4 * time.Hour, Now: w.now}), Store: w.store, Audit: audit.New(&w.audit, w.now),
 		Pages: pages, ServicePages: servicePages, Log: log, Now: w.now, CreateAccounts: true,
 	}
-	change(&config)
+	for _, change := range changes {
+		change(&config)
+	}
 	if w.idp, err = idp.New(config); err != nil {
 		t.Fatal(err)
 	}
