@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -78,7 +79,7 @@ func TestEveryConnectionIsEncrypted(t *testing.T) {
 		t.Fatal(err)
 	}
 	told, _ := listen(t, s)
-	wait(t, "it listens", told)
+	within(t, "it listens", func(context.Context) error { <-told; return nil })
 	var plain, encrypted int
 	postgres.scan(t, server.URL("authgw"), `SELECT count(*) FILTER (WHERE NOT ssl), count(*) FILTER (WHERE ssl)
 		FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'authgw'`, &plain, &encrypted)
