@@ -151,10 +151,18 @@ func (s *statements) prepare(ctx context.Context, q string) *sql.Stmt {
 	if err != nil {
 		return nil
 	}
+	other := s.keep(q, stmt)
+	if other != stmt {
+		stmt.Close() // waits for the connection that it is on, which may wait for a transaction that asks for a statement here
+	}
+	return other
+}
+
+// keep keeps a statement unless there is one, and returns the one that is kept.
+func (s *statements) keep(q string, stmt *sql.Stmt) *sql.Stmt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if other := s.all[q]; other != nil {
-		stmt.Close()
 		return other
 	}
 	s.all[q] = stmt
