@@ -18,6 +18,7 @@ type Account struct {
 	FamilyName string
 	Title      string
 	Profession string
+	LoginName  string    // by which the person may sign in, in lower case; empty: none
 	Structures []string  // their identifiers
 	Mailbox    string    // the first of its mailboxes, which services are told; empty: none
 	Address    string    // ordinary e-mail; empty until it was proved
@@ -32,14 +33,14 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.Subject) }
 const accountColumns = `a.subject, a.id_type, a.national_id, a.given_name, a.family_name, a.title, a.profession,
 	coalesce((SELECT m.address FROM account_mailboxes m WHERE m.subject = a.subject ORDER BY m.position LIMIT 1), ''),
 	coalesce((SELECT string_agg(t.structure_id, ' ' ORDER BY t.structure_id) FROM account_structures t WHERE t.subject = a.subject), ''),
-	a.address, a.registered_at, a.state = 'disabled'`
+	a.login_name, a.address, a.registered_at, a.state = 'disabled'`
 
 // scanAccount reads what stands before the account in a row, and the account.
 func scanAccount(r row, a *Account, before ...any) error {
 	var registered sql.NullInt64
 	var structures string
 	err := r.Scan(append(before, &a.Subject, &a.IDType, &a.NationalID, &a.GivenName, &a.FamilyName, &a.Title, &a.Profession, &a.Mailbox,
-		&structures, &a.Address, &registered, &a.Disabled)...)
+		&structures, &a.LoginName, &a.Address, &registered, &a.Disabled)...)
 	a.Registered = moment(registered)
 	if structures != "" {
 		a.Structures = strings.Fields(structures)

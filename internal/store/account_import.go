@@ -100,10 +100,10 @@ func (c conn) addPerson(ctx context.Context, e Entry, now time.Time) (subject st
 	subject = strings.ToLower(rand.Text())
 	p := person{}.after(e)
 	err = c.once(ctx, `
-		INSERT INTO accounts (subject, id_type, national_id, given_name, family_name, title, profession, address, state, created_at, updated_at)
-		VALUES (?1, ?2, ?3, ?4, ?5, '', ?6, ?7, ?8, ?9, ?9)
+		INSERT INTO accounts (subject, id_type, national_id, given_name, family_name, title, profession, login_name, address, state, created_at, updated_at)
+		VALUES (?1, ?2, ?3, ?4, ?5, '', ?6, ?10, ?7, ?8, ?9, ?9)
 		ON CONFLICT (id_type, national_id) DO NOTHING`,
-		subject, e.IDType, e.NationalID, p.GivenName, p.FamilyName, p.Profession, p.Address, p.State(), now.UnixMilli())
+		subject, e.IDType, e.NationalID, p.GivenName, p.FamilyName, p.Profession, p.Address, p.State(), now.UnixMilli(), p.LoginName)
 	if err != nil {
 		return "", err
 	}
@@ -152,8 +152,8 @@ func (c conn) changePerson(ctx context.Context, v step, now time.Time) (one Impo
 	if old.same(p) && !v.released {
 		return one, false, nil
 	}
-	_, err = c.exec(ctx, "UPDATE accounts SET given_name = ?2, family_name = ?3, profession = ?4, address = ?5, updated_at = ?6 WHERE subject = ?1",
-		p.Subject, p.GivenName, p.FamilyName, p.Profession, p.Address, now.UnixMilli())
+	_, err = c.exec(ctx, "UPDATE accounts SET given_name = ?2, family_name = ?3, profession = ?4, address = ?5, updated_at = ?6, login_name = ?7 WHERE subject = ?1",
+		p.Subject, p.GivenName, p.FamilyName, p.Profession, p.Address, now.UnixMilli(), p.LoginName)
 	if err == nil && !old.sameMailboxes(p) {
 		if _, err = c.exec(ctx, "DELETE FROM account_mailboxes WHERE subject = ?1", p.Subject); err == nil {
 			err = c.addMailboxes(ctx, p.Subject, p)

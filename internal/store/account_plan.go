@@ -18,6 +18,7 @@ type Entry struct {
 	Nominative            []string // mailboxes of this person alone
 	Organisational        []string // mailboxes that several persons may open
 	Structures            []Structure
+	LoginName             string // by which the person may sign in, as IsLoginName allows
 	Address               string // ordinary e-mail, which the administrator answers for
 	State                 string
 }
@@ -41,6 +42,9 @@ func (p person) after(e Entry) person {
 	if e.Profession != "" {
 		p.Profession = e.Profession
 	}
+	if e.LoginName != "" {
+		p.LoginName = e.LoginName
+	}
 	if e.Address != "" {
 		p.Address = e.Address
 	}
@@ -61,7 +65,8 @@ func (p person) after(e Entry) person {
 }
 
 func (p person) sameTexts(q person) bool {
-	return p.GivenName == q.GivenName && p.FamilyName == q.FamilyName && p.Profession == q.Profession && p.Address == q.Address
+	return p.GivenName == q.GivenName && p.FamilyName == q.FamilyName && p.Profession == q.Profession && p.LoginName == q.LoginName &&
+		p.Address == q.Address
 }
 
 func (p person) sameMailboxes(q person) bool {
@@ -75,7 +80,7 @@ func (p person) same(q person) bool {
 // Conflict is why an entry cannot be recorded beside what is.
 type Conflict struct {
 	Entry  int    // its index
-	Column string // address, mailboxes or organisational_mailboxes
+	Column string // address, mailboxes, organisational_mailboxes or login_name
 	Text   string // what is wrong; it names nobody
 }
 
@@ -106,6 +111,7 @@ type planning struct {
 	entries []Entry
 	index   map[identity]int // of the entries
 	owner   map[string]int   // entry that says a nominative mailbox, by its address in lower case
+	named   map[string]int   // entry that says a login name
 	known   []*person        // by entry; nil: no account yet
 	subject map[string]int   // entry of an account, by subject
 	loses   map[int]bool     // entries whose account loses a mailbox to another entry
@@ -115,7 +121,7 @@ type planning struct {
 // nothing.
 func (s *Store) PlanImport(ctx context.Context, entries []Entry) (*Plan, error) {
 	p := &planning{
-		plan: &Plan{}, entries: entries, index: map[identity]int{}, owner: map[string]int{}, known: make([]*person, len(entries)),
+		plan: &Plan{}, entries: entries, index: map[identity]int{}, owner: map[string]int{}, named: map[string]int{}, known: make([]*person, len(entries)),
 		subject: map[string]int{}, loses: map[int]bool{},
 	}
 	for i, e := range entries {
@@ -127,6 +133,10 @@ func (s *Store) PlanImport(ctx context.Context, entries []Entry) (*Plan, error) 
 		for _, m := range e.Nominative {
 			p.owner[strings.ToLower(m)] = i
 		}
+		if _, twice := p.named[e.LoginName]; twice && e.LoginName != "" {
+			return nil, errors.New("plan import: two entries with one login name")
+		}
+		p.named[e.LoginName] = i
 	}
 	for _, read := range []func(context.Context, conn) error{p.readAccounts, p.readMailboxes, p.readStructures} {
 		if err := read(ctx, s.db); err != nil {
@@ -149,9 +159,14 @@ func (p *planning) readAccounts(ctx context.Context, c conn) error {
 		if err := scanAccount(rows, &a); err != nil {
 			return err
 		}
-		if i, ok := p.index[identity{a.IDType, a.NationalID}]; ok {
+		i, ok := p.index[identity{a.IDType, a.NationalID}]
+		if ok {
 			p.known[i] = &person{Account: a}
 			p.subject[a.Subject] = i
+		}
+		// A name that its owner gives up in this import is free in the next.
+		if to, wanted := p.named[a.LoginName]; wanted && a.LoginName != "" && (!ok || to != i) {
+			p.conflict(to, "login_name", "is the login name of another account")
 		}
 	}
 	return rows.Err()

@@ -23,6 +23,7 @@ const (
 	Watch   Kind = "watch"   // lets an agent report that the card has gone
 	Entry   Kind = "entry"   // carries a session from the auth host to a service host
 	State   Kind = "state"   // binds an entry to the browser that asked
+	Known   Kind = "known"   // recognises a browser that a person signed in with; opens nothing
 )
 
 // Len is the length of a token in characters.

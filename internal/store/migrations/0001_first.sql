@@ -10,6 +10,7 @@ CREATE TABLE accounts (
     family_name   TEXT NOT NULL,
     title         TEXT NOT NULL,              -- the card's free label
     profession    TEXT NOT NULL,              -- code of table G15, or empty
+    login_name    TEXT NOT NULL DEFAULT '' CHECK (login_name = lower(login_name)), -- by which the person may sign in; empty: none
     address       TEXT NOT NULL DEFAULT '',   -- ordinary e-mail, for codes and notices: empty until it was proved
     registered_at BIGINT,                     -- when the person had seen what is recorded; absent: not yet
     state         TEXT NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'disabled')),
@@ -17,6 +18,7 @@ CREATE TABLE accounts (
     updated_at    BIGINT NOT NULL,
     UNIQUE (id_type, national_id)
 );
+CREATE UNIQUE INDEX accounts_login_name ON accounts (login_name) WHERE login_name <> '';
 
 CREATE TABLE account_structures (
     subject      TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
@@ -150,6 +152,29 @@ CREATE TABLE mail_queue (
 CREATE INDEX mail_queue_subject ON mail_queue (subject);
 CREATE INDEX mail_queue_next ON mail_queue (next_at);
 
+-- How often proofs failed, by what the attempts have in common: an account, a network address, a browser of a person. What is counted
+-- fades: the number of failures is the time until empty_at in the counter's units.
+CREATE TABLE attempts (
+    counter  TEXT PRIMARY KEY,
+    subject  TEXT NOT NULL,                   -- of the account that it is about; empty: none
+    turn     BIGINT NOT NULL,                 -- rises with each attempt
+    empty_at BIGINT NOT NULL,
+    open_at  BIGINT NOT NULL                  -- nobody may try before
+);
+CREATE INDEX attempts_subject ON attempts (subject) WHERE subject <> '';
+CREATE INDEX attempts_empty ON attempts (empty_at);
+
+-- Browsers that a person has signed in with.
+CREATE TABLE known_browsers (
+    hash       BLOB NOT NULL,
+    subject    TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
+    seen_at    BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (hash, subject)
+);
+CREATE INDEX known_browsers_subject ON known_browsers (subject);
+CREATE INDEX known_browsers_expiry ON known_browsers (expires_at);
+
 -- What other gateways must hear of: a session that was ended, an account that was changed. Read back by time.
 CREATE TABLE changes (
     id   TEXT PRIMARY KEY,
@@ -180,6 +205,8 @@ CREATE TABLE seal_keys (
 DROP TABLE seal_keys;
 DROP TABLE audit_events;
 DROP TABLE changes;
+DROP TABLE known_browsers;
+DROP TABLE attempts;
 DROP TABLE mail_queue;
 DROP TABLE recovery_codes;
 DROP TABLE factors;
