@@ -22,7 +22,7 @@ type place struct {
 
 // entry is a session in memory, however many places it was found in. Its session is not changed; what moves is seen.
 type entry struct {
-	session store.Session
+	session packed
 	places  []place      // guarded by cache.mu
 	seen    atomic.Int64 // last request, Unix milliseconds
 	written atomic.Int64 // what the database was told
@@ -67,10 +67,14 @@ func (c *cache) put(p place, v store.Session, generation uint64) {
 	}
 	e := c.bySession[v.ID]
 	if e == nil {
-		e = &entry{session: v}
+		session, ok := pack(v)
+		if !ok {
+			return
+		}
+		e = &entry{session: session}
 		e.written.Store(v.SeenAt.UnixMilli())
-		c.bySession[v.ID] = e
-		c.byAccount[v.Account.Subject] = append(c.byAccount[v.Account.Subject], e)
+		c.bySession[session.id()] = e
+		c.byAccount[session.subject()] = append(c.byAccount[session.subject()], e)
 	}
 	e.seen.Store(max(e.seen.Load(), v.SeenAt.UnixMilli()))
 	if c.entries[p] != e {
@@ -95,8 +99,8 @@ func (c *cache) remove(e *entry) {
 	for _, p := range e.places {
 		delete(c.entries, p)
 	}
-	delete(c.bySession, e.session.ID)
-	subject := e.session.Account.Subject
+	delete(c.bySession, e.session.id())
+	subject := e.session.subject()
 	rest := slices.DeleteFunc(c.byAccount[subject], func(other *entry) bool { return other == e })
 	if c.byAccount[subject] = rest; len(rest) == 0 {
 		delete(c.byAccount, subject)

@@ -45,7 +45,7 @@ func (s *Sessions) Fill(n int) {
 		now := s.now()
 		for _, host := range []string{"auth.example.test", "mail.example.test"} {
 			hash, _ := token.Of(token.Session, token.New())
-			s.cache.put(place{hash, host}, store.Session{
+			s.cache.put(place{hash, host}, store.Session{ // its texts are packed, so constants among them save nothing
 				ID: id, Method: "card", ACR: ACRHardware, AMR: []string{"sc", "pin", "mfa"}, AuthTime: now, Fingerprint: strings.Repeat("ab", 32), CardType: "CPS",
 				Source: "192.0.2.1", Browser: "Firefox 153, Linux", CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(time.Hour),
 				Account: store.Account{Subject: newID(), IDType: "RPPS", NationalID: fmt.Sprintf("8%011d", i), GivenName: "JEANNE", FamilyName: "MARTIN",
@@ -53,4 +53,13 @@ func (s *Sessions) Fill(n int) {
 			}, s.cache.now())
 		}
 	}
+}
+
+// Packed returns a session as it comes back from memory, with how it is found there, and whether it is kept at all.
+func Packed(v store.Session) (session store.Session, id, subject string, ok bool) {
+	p, ok := pack(v)
+	if !ok {
+		return session, "", "", false
+	}
+	return p.unpack(), p.id(), p.subject(), true
 }

@@ -116,7 +116,7 @@ func (s *Sessions) remembered(at place) (store.Session, bool) {
 	if now.UnixMilli()-s.heard.Load() > s.grace.Milliseconds() {
 		return store.Session{}, false // it may have been ended elsewhere
 	}
-	v := e.session
+	v := e.session.unpack()
 	v.SeenAt = time.UnixMilli(e.seen.Load())
 	if s.expired(v, now) {
 		s.cache.drop(at)
