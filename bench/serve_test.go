@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,20 +26,15 @@ import (
 //	idle-MB    its resident memory (VmRSS) when it has been idle for a second
 func BenchmarkServe(b *testing.B) {
 	dir := b.TempDir()
-	program := filepath.Join(dir, "authgw")
-	build := exec.Command("go", "build", "-trimpath", "-o", program, "promess/authgw/cmd/authgw")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		b.Fatalf("build: %v\n%s", err, out)
-	}
-	config, admin := configure(b, dir)
+	program := build(b, dir)
+	w := configure(b, dir, "http://127.0.0.1:9")
 
 	var ready time.Duration
 	var memory int
 	runs := 0
 	for b.Loop() {
 		os.Remove(filepath.Join(dir, "authgw.db"))
-		d, kib := serveOnce(b, program, config, admin)
+		d, kib := serveOnce(b, program, w)
 		ready += d
 		memory = max(memory, kib)
 		runs++
@@ -48,22 +44,44 @@ func BenchmarkServe(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // a second of it is idling
 }
 
-// serveOnce starts the program, waits until it is ready and then idle, and ends it.
-func serveOnce(b *testing.B, program, config, admin string) (ready time.Duration, kib int) {
+// build makes the program as it is shipped.
+func build(b *testing.B, dir string) string {
 	b.Helper()
-	cmd := exec.Command(program, "serve", "--config", config)
+	program := filepath.Join(dir, "authgw")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", program, "promess/authgw/cmd/authgw")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("build: %v\n%s", err, out)
+	}
+	return program
+}
+
+// serveOnce starts the program, waits until it is ready and then idle, and ends it.
+func serveOnce(b *testing.B, program string, w *installation) (ready time.Duration, kib int) {
+	b.Helper()
+	process, ready, stop := start(b, program, w)
+	defer stop()
+	time.Sleep(time.Second) // idle
+	return ready, memory(b, process, "VmRSS")
+}
+
+// start starts the program and waits until it is ready. stop ends it.
+func start(b *testing.B, program string, w *installation) (process int, ready time.Duration, stop func()) {
+	b.Helper()
+	cmd := exec.Command(program, "serve", "--config", w.config)
 	cmd.Stdout, cmd.Stderr = io.Discard, io.Discard
 	start := time.Now()
 	if err := cmd.Start(); err != nil {
 		b.Fatal(err)
 	}
-	defer func() {
+	stop = sync.OnceFunc(func() {
 		_ = cmd.Process.Signal(os.Interrupt) // fails when it has ended
 		_ = cmd.Wait()
-	}()
+	})
+	b.Cleanup(stop)
 	client := &http.Client{Timeout: time.Second}
 	for deadline := start.Add(30 * time.Second); ; {
-		answer, err := client.Get("http://" + admin + "/readyz")
+		answer, err := client.Get("http://" + w.admin + "/readyz")
 		if err == nil {
 			answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {
@@ -75,25 +93,37 @@ func serveOnce(b *testing.B, program, config, admin string) (ready time.Duration
 		}
 		time.Sleep(2 * time.Millisecond) // between two looks
 	}
-	ready = time.Since(start)
-	time.Sleep(time.Second) // idle
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
+	return cmd.Process.Pid, time.Since(start), stop
+}
+
+// memory reads a figure of a process's memory in KiB: VmRSS is what it holds, VmHWM the most that it ever has.
+func memory(b *testing.B, process int, figure string) int {
+	b.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", process))
 	if err != nil {
 		b.Fatal(err)
 	}
 	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			kib, err = strconv.Atoi(strings.Fields(value)[0])
+		if value, ok := strings.CutPrefix(line, figure+":"); ok {
+			kib, err := strconv.Atoi(strings.Fields(value)[0])
 			if err != nil {
 				b.Fatal(err)
 			}
+			return kib
 		}
 	}
-	return ready, kib
+	b.Fatalf("the process has no %s", figure)
+	return 0
 }
 
-// configure writes what an operator installs, and returns the configuration file and the address of the admin listener.
-func configure(b *testing.B, dir string) (file, admin string) {
+// installation is what an operator installs.
+type installation struct {
+	config, listen, admin string // a file, and addresses
+	pki                   *testpki.PKI
+}
+
+// configure writes an installation with one service.
+func configure(b *testing.B, dir, backend string) *installation {
 	b.Helper()
 	pki, err := testpki.New(testpki.Config{})
 	if err != nil {
@@ -141,8 +171,8 @@ admin: %s
 hosts: {auth: auth.promess.test, card: card.promess.test}
 tls: [{cert: server.crt, key: server.key}]
 card: {trust: trust, crls: ["%s"]}
-services: [{name: mail, host: mail.promess.test, backend: "http://127.0.0.1:9", title: Mail}]
+services: [{name: mail, host: mail.promess.test, backend: "%s", title: Mail}]
 database: authgw.db
-`, addresses[0], addresses[1], strings.Join(lists, `", "`)))
-	return filepath.Join(dir, "authgw.yaml"), addresses[1]
+`, addresses[0], addresses[1], strings.Join(lists, `", "`), backend))
+	return &installation{filepath.Join(dir, "authgw.yaml"), addresses[0], addresses[1], pki}
 }
