@@ -145,6 +145,7 @@ type accountJSON struct {
 	Title      string  `json:"title"`
 	Profession string  `json:"profession"`
 	Mailbox    string  `json:"mailbox"`
+	LoginName  string  `json:"login_name"`
 	Address    string  `json:"address"`
 	Registered *string `json:"registered_at"` // null: the person has not seen yet what is recorded
 	State      string  `json:"state"`
@@ -153,7 +154,7 @@ type accountJSON struct {
 func toJSON(a store.Account) accountJSON {
 	v := accountJSON{
 		Subject: a.Subject, IDType: a.IDType, NationalID: a.NationalID, GivenName: a.GivenName, FamilyName: a.FamilyName, Title: a.Title,
-		Profession: a.Profession, Mailbox: a.Mailbox, Address: a.Address, State: a.State(),
+		Profession: a.Profession, Mailbox: a.Mailbox, LoginName: a.LoginName, Address: a.Address, State: a.State(),
 	}
 	if !a.Registered.IsZero() {
 		at := a.Registered.Format(time.RFC3339)

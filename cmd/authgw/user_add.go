@@ -41,6 +41,8 @@ func flagOf(column string) string {
 		return "--organisational-mailbox"
 	case "structures":
 		return "--structure"
+	case "login_name":
+		return "--login"
 	}
 	return "--" + strings.ReplaceAll(column, "_", "-")
 }
@@ -51,6 +53,7 @@ func declareEntry(fs *flag.FlagSet, e *store.Entry) {
 	fs.StringVar(&e.GivenName, "given-name", "", "given `NAME`")
 	fs.StringVar(&e.FamilyName, "family-name", "", "family `NAME`")
 	fs.StringVar(&e.Profession, "profession", "", "profession, a `CODE` of nomenclature G15: 10 for doctors")
+	fs.StringVar(&e.LoginName, "login", "", "login `NAME`, which the person may type in place of the identifier when signing in with a password")
 	fs.StringVar(&e.Address, "address", "", "ordinary e-mail `ADDRESS`, for codes and notices, which you answer for; otherwise the person is asked")
 	fs.Func("mailbox", "`ADDRESS` of a mailbox of this person alone; may be repeated", appendTo(&e.Nominative))
 	fs.Func("organisational-mailbox", "`ADDRESS` of a mailbox that several persons may open; may be repeated", appendTo(&e.Organisational))

@@ -31,6 +31,7 @@ in a cell are separated by "|".
   mailboxes                 of this person alone; the first is the one that services are told
   organisational_mailboxes  that several persons may open
   structures                ID=NAME|ID=NAME
+  login_name                typed in place of the identifier at a login with a password
   address                   ordinary e-mail, which you answer for; otherwise the person is asked. Not in a
                             domain of the person's mailboxes or of mail.protected_domains
   state                     active or disabled, which ends the person's sessions at once

@@ -2,26 +2,32 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"slices"
 	"time"
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/cli"
+	"promess/authgw/internal/store"
 )
 
 func userReset() cli.Command {
 	return cli.Command{
 		Name:    "user reset",
-		Args:    "--config FILE [--address] [--sessions] [--json] SUBJECT|NATIONAL_ID",
-		Summary: "forget a person's ordinary address, or end all of their sessions",
+		Args:    "--config FILE [--address] [--sessions] [--factor KIND]… [--json] SUBJECT|NATIONAL_ID",
+		Summary: "forget a person's ordinary address or means of proof, or end all of their sessions",
 		Help: `
 With --address, the person is asked for an ordinary address at the next login, and proves it anew. With
 --sessions, everything that the person has open ends, at once here and within two seconds in each gateway that
-runs; they may sign in again.
+runs; they may sign in again. With --factor, the person's password, phone apps (totp), recovery codes, passkeys,
+or all of these are gone at once, and open no login any more; sessions that they opened go on, unless --sessions
+is given too. The person adds new ones after signing in with the card.
 
   authgw user reset --config /etc/authgw/authgw.yaml --address 810000000001
-  authgw user reset --config /etc/authgw/authgw.yaml --address --sessions kq2v…`,
+  authgw user reset --config /etc/authgw/authgw.yaml --address --sessions kq2v…
+  authgw user reset --config /etc/authgw/authgw.yaml --factor totp --factor recovery 810000000001`,
 		Run: runUserReset,
 	}
 }
@@ -31,19 +37,38 @@ type resetJSON struct {
 	Subject          string `json:"subject"`
 	AddressForgotten bool   `json:"address_forgotten"`
 	SessionsEnded    int    `json:"sessions_ended"`
+	FactorsRemoved   int    `json:"factors_removed"`
+}
+
+// kinds reads the kinds of --factor, which may be repeated.
+func kinds(all *[]store.FactorKind) func(string) error {
+	known := []store.FactorKind{store.Password, store.TOTP, store.Recovery, store.Passkey}
+	return func(text string) error {
+		switch {
+		case text == "all":
+			*all = known
+		case !slices.Contains(known, store.FactorKind(text)):
+			return errors.New("password, totp, recovery, passkey or all expected")
+		case !slices.Contains(*all, store.FactorKind(text)):
+			*all = append(*all, store.FactorKind(text))
+		}
+		return nil
+	}
 }
 
 func runUserReset(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Streams) error {
 	var f userFlags
-	f.declare(fs, "print one JSON object: subject, address_forgotten, sessions_ended")
+	f.declare(fs, "print one JSON object: subject, address_forgotten, sessions_ended, factors_removed")
 	address := fs.Bool("address", false, "forget the ordinary address")
 	sessions := fs.Bool("sessions", false, "end all sessions")
+	var factors []store.FactorKind
+	fs.Func("factor", "remove the means of proof of a `KIND`: password, totp, recovery, passkey or all; may be repeated", kinds(&factors))
 	rest, err := cli.Parse(fs, args, 1, 1)
 	if err != nil {
 		return err
 	}
-	if !*address && !*sessions {
-		return cli.Usagef("nothing to reset: --address, --sessions or both expected")
+	if !*address && !*sessions && len(factors) == 0 {
+		return cli.Usagef("nothing to reset: --address, --sessions or --factor expected")
 	}
 	a, err := f.open(ctx, io.Err)
 	if err != nil {
@@ -54,7 +79,7 @@ func runUserReset(ctx context.Context, fs *flag.FlagSet, args []string, io cli.S
 	if err != nil {
 		return err
 	}
-	done, err := a.reset(ctx, found[0].Subject, *address, *sessions)
+	done, err := a.reset(ctx, found[0].Subject, *address, *sessions, factors)
 	if err != nil {
 		return err
 	}
@@ -64,15 +89,18 @@ func runUserReset(ctx context.Context, fs *flag.FlagSet, args []string, io cli.S
 	if done.AddressForgotten {
 		fmt.Fprintf(io.Out, "%s is asked for an ordinary address at the next login\n", done.Subject)
 	}
+	if len(factors) > 0 {
+		fmt.Fprintf(io.Out, "%s had %d of these factors, which are removed\n", done.Subject, done.FactorsRemoved)
+	}
 	if *sessions {
 		fmt.Fprintf(io.Out, "%s had %d session(s), which have ended\n", done.Subject, done.SessionsEnded)
 	}
 	return nil
 }
 
-func (a *accounts) reset(ctx context.Context, subject string, address, sessions bool) (resetJSON, error) {
+func (a *accounts) reset(ctx context.Context, subject string, address, sessions bool, factors []store.FactorKind) (resetJSON, error) {
 	done := resetJSON{Subject: subject}
-	if err := a.begin(ctx, "user reset", subject, fmt.Sprintf("address: %t, sessions: %t", address, sessions)); err != nil {
+	if err := a.begin(ctx, "user reset", subject, fmt.Sprintf("address: %t, sessions: %t, factors: %v", address, sessions, factors)); err != nil {
 		return done, err
 	}
 	if address {
@@ -83,6 +111,13 @@ func (a *accounts) reset(ctx context.Context, subject string, address, sessions 
 		if err := a.record(audit.Event{Kind: audit.AddressChanged, Subject: subject, Reason: "forgotten"}); err != nil {
 			return done, err
 		}
+	}
+	for _, kind := range factors {
+		n, err := a.removeFactors(ctx, subject, kind)
+		if err != nil {
+			return done, err
+		}
+		done.FactorsRemoved += n
 	}
 	if sessions {
 		ids, err := a.store.EndSessionsOf(ctx, subject, "", "administrator", time.Now())
@@ -95,4 +130,12 @@ func (a *accounts) reset(ctx context.Context, subject string, address, sessions 
 		}
 	}
 	return done, nil
+}
+
+func (a *accounts) removeFactors(ctx context.Context, subject string, kind store.FactorKind) (int, error) {
+	n, err := a.store.RemoveFactors(ctx, subject, kind)
+	if err != nil || n == 0 {
+		return n, err
+	}
+	return n, a.record(audit.Event{Kind: audit.FactorRemoved, Subject: subject, Factor: string(kind), Reason: "administrator"})
 }

@@ -19,7 +19,7 @@ func userShow() cli.Command {
 	return cli.Command{
 		Name:    "user show",
 		Args:    "--config FILE [--json] SUBJECT|NATIONAL_ID",
-		Summary: "show an account: mailboxes, structures, open sessions, last events",
+		Summary: "show an account: mailboxes, structures, factors, open sessions, last events",
 		Help: `
 Shows what is recorded of a person, where they are signed in, and the last ten events of the audit trail about
 them. An identifier that no account has, or more than one, is refused. The gateway may run meanwhile.
@@ -37,6 +37,7 @@ type shownJSON struct {
 	accountJSON
 	Mailboxes  []mailboxJSON   `json:"mailboxes"`
 	Structures []structureJSON `json:"structures"`
+	Factors    []factorJSON    `json:"factors"` // means of proof besides the card
 	Sessions   []sessionJSON   `json:"sessions"`
 	Events     []audit.Event   `json:"events"` // the oldest first
 }
@@ -49,6 +50,13 @@ type mailboxJSON struct {
 type structureJSON struct {
 	ID   string `json:"id"`
 	Name string `json:"name"`
+}
+
+type factorJSON struct {
+	ID    string    `json:"id"`
+	Kind  string    `json:"kind"` // password, totp, recovery, passkey
+	Label string    `json:"label"`
+	Added time.Time `json:"added"`
 }
 
 type sessionJSON struct {
@@ -90,7 +98,7 @@ func runUserShow(ctx context.Context, fs *flag.FlagSet, args []string, io cli.St
 
 // show gathers what belongs to an account.
 func (a *accounts) show(ctx context.Context, v store.Account) (shownJSON, error) {
-	shown := shownJSON{accountJSON: toJSON(v), Mailboxes: []mailboxJSON{}, Structures: []structureJSON{}, Sessions: []sessionJSON{}, Events: []audit.Event{}}
+	shown := shownJSON{accountJSON: toJSON(v), Mailboxes: []mailboxJSON{}, Structures: []structureJSON{}, Factors: []factorJSON{}, Sessions: []sessionJSON{}, Events: []audit.Event{}}
 	mailboxes, err := a.store.Mailboxes(ctx, v.Subject)
 	if err != nil {
 		return shown, err
@@ -108,6 +116,13 @@ func (a *accounts) show(ctx context.Context, v store.Account) (shownJSON, error)
 	}
 	for _, s := range structures {
 		shown.Structures = append(shown.Structures, structureJSON(s))
+	}
+	factors, err := a.store.Factors(ctx, v.Subject)
+	if err != nil {
+		return shown, err
+	}
+	for _, f := range factors {
+		shown.Factors = append(shown.Factors, factorJSON{f.ID, string(f.Kind), f.Label, f.Created})
 	}
 	sessions, err := a.store.SessionsOf(ctx, v.Subject, a.config.Session.Idle, time.Now())
 	if err != nil {
@@ -143,12 +158,16 @@ func printShown(io cli.Streams, v shownJSON) error {
 	line("identifier", v.IDType, v.NationalID)
 	line("name", v.Title, v.GivenName, v.FamilyName)
 	line("profession", v.Profession)
+	line("login name", v.LoginName)
 	line("address", v.Address)
 	for _, m := range v.Mailboxes {
 		line("mailbox", m.Address, "("+m.Kind+")")
 	}
 	for _, s := range v.Structures {
 		line("structure", s.ID, s.Name)
+	}
+	for _, f := range v.Factors {
+		line("factor", f.Kind, f.Label, "since", f.Added.Format(time.RFC3339))
 	}
 	for _, s := range v.Sessions {
 		line("session", s.Method, "since", s.Since.Format(time.RFC3339)+", seen", s.Seen.Format(time.RFC3339), s.Source, s.Browser)

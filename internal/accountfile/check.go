@@ -49,6 +49,9 @@ func Check(e store.Entry, protected []string) []Problem {
 	c.mailboxes("mailboxes", e.Nominative, seen)
 	c.mailboxes("organisational_mailboxes", e.Organisational, seen)
 	c.structures(e.Structures)
+	if e.LoginName != "" && !store.IsLoginName(e.LoginName) {
+		c.report("login_name", "2 to 64 of the characters a-z, 0-9, dot, hyphen and underscore expected, and no RPPS or ADELI number")
+	}
 	c.address(e, protected)
 	if e.State != "" && e.State != store.StateActive && e.State != store.StateDisabled {
 		c.report("state", "active or disabled expected")

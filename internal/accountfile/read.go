@@ -25,7 +25,7 @@ const (
 // Columns returns the names of the columns. The first four must be there.
 func Columns() []string {
 	return []string{
-		"id_type", "national_id", "given_name", "family_name", "profession", "mailboxes", "organisational_mailboxes", "structures", "address", "state",
+		"id_type", "national_id", "given_name", "family_name", "profession", "mailboxes", "organisational_mailboxes", "structures", "login_name", "address", "state",
 	}
 }
 
@@ -61,6 +61,7 @@ type reading struct {
 	protected []string
 	persons   map[[2]string]int // line, by type and identifier
 	owners    map[string]int    // line, by nominative mailbox in lower case
+	names     map[string]int    // line, by login name
 }
 
 // Read reads a file: CSV (RFC 4180) in UTF-8, with commas or semicolons, the names of the columns first. Several values in a cell are
@@ -70,7 +71,7 @@ func Read(r io.Reader, protected []string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &reading{csv: csv.NewReader(text), protected: protected, persons: map[[2]string]int{}, owners: map[string]int{}}
+	f := &reading{csv: csv.NewReader(text), protected: protected, persons: map[[2]string]int{}, owners: map[string]int{}, names: map[string]int{}}
 	f.csv.Comma, f.csv.FieldsPerRecord, f.csv.ReuseRecord = comma, -1, true
 	if err := f.header(); err != nil {
 		return nil, err
@@ -233,6 +234,8 @@ func (f *reading) cell(line int, e *store.Entry, column, cell string) {
 		if cell == none {
 			e.Structures = []store.Structure{}
 		}
+	case "login_name":
+		e.LoginName = cell
 	case "address":
 		e.Address = cell
 	case "state":
@@ -255,7 +258,7 @@ func split(cell string) []string {
 	return all
 }
 
-// alone sees to it that no two lines are about one person, or give one mailbox to two.
+// alone sees to it that no two lines are about one person, or give one mailbox or login name to two.
 func (f *reading) alone(line int, e store.Entry) {
 	id := [2]string{e.IDType, e.NationalID}
 	if other, twice := f.persons[id]; twice {
@@ -263,6 +266,10 @@ func (f *reading) alone(line int, e store.Entry) {
 	} else {
 		f.persons[id] = line
 	}
+	if other, twice := f.names[e.LoginName]; twice && e.LoginName != "" {
+		f.report(line, "login_name", fmt.Sprintf("a login name of this person alone expected: it is given on line %d too", other))
+	}
+	f.names[e.LoginName] = line
 	for _, m := range e.Nominative {
 		m = strings.ToLower(m)
 		if other, twice := f.owners[m]; twice && other != line {

@@ -131,6 +131,37 @@ XXXX,810101234571,Jeanne,Martin,
 	}
 }
 
+// D17: a login name has one spelling, and one owner.
+func TestReadLoginNames(t *testing.T) {
+	const head = "id_type,national_id,given_name,family_name,login_name\n"
+	got, err := accountfile.Read(strings.NewReader(head+"RPPS,899700218896,Jeanne,Martin,j.martin-2\nRPPS,810101234567,Paul,Albert,\nRPPS,810101234568,Zoé,Durand,\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range got.Entries {
+		names = append(names, e.LoginName)
+	}
+	if diff := cmp.Diff([]string{"j.martin-2", "", ""}, names); diff != "" {
+		t.Errorf("login names (-want +got):\n%s", diff)
+	}
+	_, err = accountfile.Read(strings.NewReader(head+"RPPS,899700218896,Jeanne,Martin,JMartin\nRPPS,810101234567,Paul,Albert,p\nRPPS,810101234568,Zoé,Durand,10101234567\n"+
+		"RPPS,810101234569,Zoé,Durand,zoe\nRPPS,810101234570,Zoé,Durand,zoe\n"), nil)
+	var refused *accountfile.Refused
+	if !errors.As(err, &refused) {
+		t.Fatalf("Read = %v, want a *Refused", err)
+	}
+	var lines []int
+	for _, p := range refused.Problems {
+		if p.Column == "login_name" {
+			lines = append(lines, p.Line)
+		}
+	}
+	if diff := cmp.Diff([]int{2, 3, 4, 6}, lines); diff != "" {
+		t.Errorf("lines with a wrong login name (-want +got):\n%s", diff)
+	}
+}
+
 func TestReadThatBreaksOff(t *testing.T) {
 	broken := errors.New("the disk has gone")
 	for _, text := range []string{"", header, whole} {
