@@ -25,7 +25,7 @@ import (
 )
 
 // patience bounds every wait.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // Config is how the server behaves.
 type Config struct {

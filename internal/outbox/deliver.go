@@ -60,7 +60,7 @@ func (o *Outbox) deliver(ctx context.Context, u *using, m store.QueuedMail) {
 	case ctx.Err() != nil: // the gateway stops; whoever comes next goes on
 		o.postpone(ctx, m, now)
 	case problem != nil:
-		log.Error("mail cannot be read with the keys of seal_keys: is an old key missing behind the new one?")
+		log.Error("mail cannot be read: was an old key taken out of seal_keys too early?", "error", problem)
 		o.tell(Unreadable)
 		o.postpone(ctx, m, now.Add(delay(m.Tries, m.Expires.Sub(m.Created))))
 	case errors.Is(err, mail.ErrRefused):
