@@ -6,6 +6,7 @@ import (
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/mail"
+	"promess/authgw/internal/outbox"
 	"promess/authgw/internal/seal"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/web"
@@ -13,7 +14,8 @@ import (
 
 // Registration is how persons give the ordinary address that codes and notices go to, and prove that it is theirs.
 type Registration struct {
-	Mail         *mail.Sender
+	Mail         *mail.Sender   // sends while the person waits
+	Outbox       *outbox.Outbox // sends later
 	Keys         *seal.Keys
 	Protected    []string // domains that the gateway opens mailboxes of
 	AtFirstLogin bool     // a person who has not done so is asked after each login, and may put it off
@@ -213,7 +215,8 @@ func (s *Server) finishRegistration(w http.ResponseWriter, r *http.Request) {
 	s.resume(w, r, v)
 }
 
-// addressChanged records that a proved address takes the place of what there was. Without its line in the audit there is no change.
+// addressChanged records that a proved address takes the place of what there was. Without its line in the audit there is no change. v has
+// the account as it was: the old address hears of it, since the new one may be that of whoever took the session over.
 func (s *Server) addressChanged(ctx context.Context, r *http.Request, v store.Session, c store.Code) error {
 	err := s.Audit.Record(audit.Event{
 		Kind: audit.AddressChanged, Outcome: "success", Subject: v.Account.Subject, Session: v.ID, Method: v.Method, ACR: v.ACR, Source: Source(r),
@@ -225,5 +228,8 @@ func (s *Server) addressChanged(ctx context.Context, r *http.Request, v store.Se
 		return err
 	}
 	s.Sessions.cache.forgetAccount(c.Subject) // as in finishRegistration
+	if v.Account.Address != c.Address {
+		s.Notify(r, v.Account, mail.Notice{Kind: mail.AddressChanged, NewAddress: c.Address})
+	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"promess/authgw/internal/audit"
 	mails "promess/authgw/internal/mail"
 	"promess/authgw/internal/mailtest"
+	"promess/authgw/internal/outbox"
 	"promess/authgw/internal/seal"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/testpki"
@@ -67,8 +68,26 @@ func newPostWorldOn(t *testing.T, e engine) *postWorld {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.Registration = &idp.Registration{Mail: sender, Keys: keys, Protected: []string{"mssante.fr"}, AtFirstLogin: true}
+		post := outbox.New(outbox.Config{Store: c.Store, Log: c.Log, Now: c.Now})
+		post.Use(sender, keys, []string{"mssante.fr"})
+		run(t, post.Run)
+		c.Registration = &idp.Registration{Mail: sender, Outbox: post, Keys: keys, Protected: []string{"mssante.fr"}, AtFirstLogin: true}
 	})}
+}
+
+// run runs something until the test ends.
+func run(t *testing.T, do func(context.Context)) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		do(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended
+	})
 }
 
 // form sends a form of the host's own page.
@@ -523,6 +542,14 @@ func testAddressIsChangedByProvingTheNewOne(t *testing.T, e engine) {
 	}
 	b.wantTo(b.form(addressURL+"/code", "code", w.code(t, 2)), auth+"/account?done=address_changed")
 	w.wantAddress(t, "new@example.fr")
+	// Lesson D1: the notice goes to the address that the record had.
+	notice := w.server.Await(t, 3)
+	if notice.To != home || !strings.Contains(notice.Subject, "Votre adresse e-mail a été remplacée") {
+		t.Errorf("the old address got %q, sent to %q", notice.Subject, notice.To)
+	}
+	if !strings.Contains(notice.Text, "n…@example.fr") || strings.Contains(notice.Text+notice.HTML, "new@example.fr") || !strings.Contains(notice.Text, "127.0.0.1") {
+		t.Errorf("the notice does not say what happened, or says more:\n%s", notice.Text)
+	}
 	b.form(addressURL+"/code", "code", w.code(t, 2))
 	if got := w.events(t, audit.AddressChanged); len(got) != 2 {
 		t.Errorf("%d changes in the audit, want 2", len(got))
@@ -530,6 +557,23 @@ func testAddressIsChangedByProvingTheNewOne(t *testing.T, e engine) {
 	w.advance(time.Minute)
 	b.form(addressURL, "address", "x@sub.mssante.fr").wantError(t, http.StatusUnprocessableEntity, textProtected)
 	b.wantTo(b.form(addressURL+"/later"), auth+"/account")
+	if text := w.log.String() + w.audit.String(); strings.Contains(text, "new@example.fr") || strings.Contains(text, home) {
+		t.Error("an address is in the log or the audit")
+	}
+}
+
+// The answer waits for the database, and not for a mail server that takes its time.
+func TestAddressIsChangedWhileItsNoticeWaits(t *testing.T) {
+	w := newPostWorld(t)
+	b := w.changing(t)
+	b.wantTo(b.form(addressURL, "address", "new@example.fr"), addressURL+"/code")
+	code := w.code(t, 2)
+	w.server.RefuseWith(home, 451)
+	b.wantTo(b.form(addressURL+"/code", "code", code), auth+"/account?done=address_changed")
+	w.wantAddress(t, "new@example.fr")
+	if n, err := w.store.CountMail(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d messages wait, %v, want the notice", n, err)
+	}
 }
 
 // Lesson D6: codes of later logins go to the address, so changing it asks for a new login.

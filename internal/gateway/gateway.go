@@ -20,6 +20,7 @@ import (
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/metrics"
+	"promess/authgw/internal/outbox"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/vhost"
 	"promess/authgw/internal/web"
@@ -56,6 +57,7 @@ type Gateway struct {
 	judge    *judge
 	keys     *idp.Keys
 	metrics  *metrics.Metrics
+	outbox   *outbox.Outbox
 	server   *vhost.Server
 	parts    atomic.Pointer[parts]
 	failure  atomic.Pointer[string] // why what is on disk is not in force; nil: it is
@@ -81,6 +83,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	}
 	g := &Gateway{store: st, log: c.Log, now: c.Now, made: c}
 	g.metrics = metrics.New(c.Version, observed{g}, c.Now)
+	g.outbox = g.newOutbox()
 	g.audit, err = OpenAudit(ctx, c.Gateway, audit.Config{Store: st, Lines: &eventWriter{to: c.Audit, see: g.metrics.Event}, Log: c.Log, Now: c.Now})
 	if err != nil {
 		st.Close()
@@ -119,6 +122,7 @@ func (g *Gateway) assemble(c Config) (err error) {
 		return err
 	}
 	g.judge.use(p.verdicts)
+	g.useMail(p.registration)
 	g.parts.Store(p)
 	g.metrics.Loaded(c.Now())
 	return nil
@@ -217,6 +221,7 @@ func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
 	group.Go(func() error { g.keep(ctx); return nil })
 	group.Go(func() error { g.sweep(ctx); return nil })
 	group.Go(func() error { g.sessions.Run(ctx, g.log); return nil })
+	group.Go(func() error { g.outbox.Run(ctx); return nil })
 	stop := context.AfterFunc(ctx, g.stop)
 	defer stop()
 	return group.Wait()

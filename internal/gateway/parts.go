@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"promess/authgw/certs"
+	"promess/authgw/idp"
 	"promess/authgw/idp/card"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/metrics"
@@ -17,6 +18,7 @@ type parts struct {
 	card         *card.Method
 	hosts        vhost.Config
 	certificates []metrics.Certificate
+	registration *idp.Registration // nil: no messages can be sent
 }
 
 // build makes parts, and changes nothing of what is in force.
@@ -31,7 +33,7 @@ func (g *Gateway) build(c Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{config: c.Gateway, materials: c.Materials, verdicts: v}
+	p := &parts{config: c.Gateway, materials: c.Materials, verdicts: v, registration: provider.Registration}
 	p.card = card.New(card.Config{
 		Server: provider, Verifier: g.judge.verifier, Gateway: c.Gateway.Name, AgentPort: c.Gateway.AgentPort,
 		BrowserOrigin: browserOrigin(c.Gateway), EndOnRemoval: c.Gateway.Card.EndOnRemoval, Store: g.store, Log: c.Log, Now: c.Now,

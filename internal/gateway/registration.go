@@ -58,5 +58,7 @@ func (g *Gateway) registration(c Config, product string) (*idp.Registration, err
 	if err != nil {
 		return nil, err
 	}
-	return &idp.Registration{Mail: sender, Keys: c.Materials.SealKeys, Protected: m.ProtectedDomains, AtFirstLogin: c.Gateway.Accounts.Register}, nil
+	return &idp.Registration{
+		Mail: sender, Outbox: g.outbox, Keys: c.Materials.SealKeys, Protected: m.ProtectedDomains, AtFirstLogin: c.Gateway.Accounts.Register,
+	}, nil
 }

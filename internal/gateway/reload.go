@@ -122,6 +122,7 @@ func (g *Gateway) install(p *parts) error {
 		return err
 	}
 	g.judge.use(p.verdicts)
+	g.useMail(p.registration)
 	g.sessions.SetLimits(p.config.Session.Idle, p.config.Session.Absolute)
 	old := g.parts.Swap(p)
 	old.card.Stop() // agents that wait for an answer ask the new one

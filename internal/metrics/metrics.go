@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/outbox"
 )
 
 // List is a revocation list in force.
@@ -34,6 +35,8 @@ type Source interface {
 	DatabaseUp() bool
 	// AuditLosses returns the audit events since the start that did not arrive.
 	AuditLosses() audit.Losses
+	// MailWaiting returns how many messages wait to be sent, within a bound; false when that is not known.
+	MailWaiting() (int, bool)
 }
 
 // Metrics are the metrics of one gateway.
@@ -46,6 +49,7 @@ type Metrics struct {
 	latency    *prometheus.HistogramVec
 	handshakes *prometheus.CounterVec
 	reloads    *prometheus.CounterVec
+	unsent     *prometheus.CounterVec
 	failed     prometheus.Gauge
 	loaded     prometheus.Gauge
 
@@ -71,17 +75,21 @@ func New(version string, source Source, now func() time.Time) *Metrics {
 		requests:   counter("authgw_proxy_requests_total", "Requests to services, by service and class of the status; none: the client went before the answer.", "service", "status"),
 		handshakes: counter("authgw_tls_handshake_failures_total", "TLS handshakes that failed; unknown_name: for a name that is no host of this gateway.", "reason"),
 		reloads:    counter("authgw_config_reloads_total", "Attempts to take a changed configuration or certificate, by outcome.", "outcome"),
+		unsent:     counter("authgw_mail_failures_total", "Messages that were not sent; delayed and unreadable ones are tried again, refused and expired ones given up.", "reason"),
 		failed:     gauge("authgw_config_reload_failed", "1 while what is on disk was refused and what came before it is in force."),
 		loaded:     gauge("authgw_config_loaded_timestamp_seconds", "When the configuration in force was loaded."),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "authgw_proxy_request_duration_seconds", Help: "From a request to a service to the head of its answer.", Buckets: latencies,
 		}, []string{"service"}),
 	}
-	m.registry.MustRegister(m.logins, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.failed, m.loaded,
+	m.registry.MustRegister(m.logins, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.unsent, m.failed, m.loaded,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newState(version, source, now))
 	for _, outcome := range []string{"success", "failed"} {
 		m.reloads.WithLabelValues(outcome) // is there from the start, so that an alert on its growth sees the first
+	}
+	for _, reason := range []outbox.Failure{outbox.Delayed, outbox.Unreadable, outbox.Refused, outbox.Expired} {
+		m.unsent.WithLabelValues(string(reason))
 	}
 	return m
 }
@@ -144,6 +152,9 @@ func (m *Metrics) Reloaded(ok bool, at time.Time) {
 	m.reloads.WithLabelValues("success").Inc()
 	m.Loaded(at)
 }
+
+// MailFailed counts a message that was not sent.
+func (m *Metrics) MailFailed(f outbox.Failure) { m.unsent.WithLabelValues(string(f)).Inc() }
 
 // Handler answers with all metrics, in the format of Prometheus.
 func (m *Metrics) Handler(log *slog.Logger) http.Handler {

@@ -12,6 +12,7 @@ import (
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/metrics"
+	"promess/authgw/internal/outbox"
 )
 
 var now = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -27,6 +28,7 @@ func (source) Certificates() []metrics.Certificate {
 }
 func (s source) DatabaseUp() bool        { return s.up }
 func (source) AuditLosses() audit.Losses { return audit.Losses{Trail: 2, Copies: 3} }
+func (source) MailWaiting() (int, bool)  { return 7, true }
 
 func newMetrics(up bool) *metrics.Metrics {
 	return metrics.New("v1.2.3", source{up}, func() time.Time { return now })
@@ -67,6 +69,7 @@ func TestWhatIsCounted(t *testing.T) {
 	mail(101, time.Millisecond)
 	mail(0, time.Hour)
 	m.HandshakeFailed("unknown_name")
+	m.MailFailed(outbox.Refused)
 	m.Loaded(now)
 	m.Reloaded(false, now)
 	text := read(t, m)
@@ -81,6 +84,7 @@ func TestWhatIsCounted(t *testing.T) {
 		`authgw_config_reloads_total{outcome="failed"} 1`, `authgw_config_reloads_total{outcome="success"} 0`,
 		`authgw_database_up 1`, `authgw_crl_age_seconds{issuer="AC OF CARDS"} 3600`, `authgw_crl_next_update_seconds{issuer="AC OF CARDS"} 7200`,
 		`authgw_certificate_expires_seconds{host="auth.example.test"} -60`,
+		`authgw_mail_waiting 7`, `authgw_mail_failures_total{reason="refused"} 1`, `authgw_mail_failures_total{reason="expired"} 0`,
 		`authgw_audit_events_lost_total 2`, `authgw_audit_copies_lost_total 3`,
 		`# TYPE authgw_audit_events_lost_total counter`, `# TYPE authgw_audit_copies_lost_total counter`,
 	)

@@ -13,7 +13,7 @@ type state struct {
 	source  Source
 	now     func() time.Time
 
-	build, database, age, left, certificate, unkept, uncopied *prometheus.Desc
+	build, database, age, left, certificate, unkept, uncopied, unsent *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*state)(nil)
@@ -31,12 +31,13 @@ func newState(version string, source Source, now func() time.Time) *state {
 		certificate: desc("authgw_certificate_expires_seconds", "Time until the server certificate of a host expires; negative after.", "host"),
 		unkept:      desc("authgw_audit_events_lost_total", "Audit events that could not be kept in the database: who caused them was refused, unless losses are allowed."),
 		uncopied:    desc("authgw_audit_copies_lost_total", "Audit events that were kept but not written to standard output, or not sent to syslog."),
+		unsent:      desc("authgw_mail_waiting", "Messages that wait to be sent."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied} {
+	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied, s.unsent} {
 		out <- d
 	}
 }
@@ -50,6 +51,9 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 	up := 0.0
 	if s.source.DatabaseUp() {
 		up = 1
+		if n, ok := s.source.MailWaiting(); ok {
+			gauge(s.unsent, float64(n))
+		}
 	}
 	gauge(s.database, up)
 	lost := s.source.AuditLosses()
