@@ -51,6 +51,7 @@ func (g *Gateway) Dump() string {
 	d.set("create", g.Accounts.Create)
 	d.set("register", g.Accounts.Register)
 	d.close()
+	d.passwords(g.Passwords)
 	d.text("database", g.Database)
 	d.text("database_password_file", g.DatabasePasswordFile)
 	d.duration("database_grace", g.DatabaseGrace)

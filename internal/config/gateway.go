@@ -17,13 +17,14 @@ type Gateway struct {
 	Admin      netip.AddrPort // admin listener; default 127.0.0.1:9443 on loopback; a zero value when "off"
 	AgentPort  uint16         // port of the agents on the workstations; default 24780
 
-	Hosts    Hosts
-	TLS      []KeyPair // at least one; each host name is covered by one of them
-	Card     Card
-	Services []Service // at least one
-	Session  Session
-	Accounts Accounts
-	Database string // path of a SQLite file, or the URL of a PostgreSQL database, without a password
+	Hosts     Hosts
+	TLS       []KeyPair // at least one; each host name is covered by one of them
+	Card      Card
+	Services  []Service // at least one
+	Session   Session
+	Accounts  Accounts
+	Passwords Passwords
+	Database  string // path of a SQLite file, or the URL of a PostgreSQL database, without a password
 	// DatabasePasswordFile holds the password of a PostgreSQL database; empty: the server asks for none.
 	DatabasePasswordFile string
 	DatabaseGrace        time.Duration // for which open sessions go on when the database does not answer; default 60 s

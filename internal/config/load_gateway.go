@@ -57,6 +57,7 @@ func readGateway(top *section) *Gateway {
 	services := readServices(top, names)
 	g.Session = readSession(top.sub("session"))
 	g.Accounts = readAccounts(top.sub("accounts"), top.at("mail").node != nil)
+	g.Passwords = readPasswords(top.sub("passwords"))
 	g.Database, g.DatabasePasswordFile = readDatabase(top)
 	g.DatabaseGrace = optional(top, "database_grace", time.Minute, duration(time.Second, 10*time.Minute))
 	readMail(top, g)
