@@ -155,3 +155,12 @@ func (l *Log) Losses() Losses {
 	}
 	return n
 }
+
+// Waiting returns how many events wait now: for the database, under "trail", and to be copied, under "stdout" and "syslog" where these are.
+func (l *Log) Waiting() map[string]int {
+	n := map[string]int{"trail": len(l.queue)}
+	for _, c := range l.copies {
+		n[c.name] = len(c.queue)
+	}
+	return n
+}

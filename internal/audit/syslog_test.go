@@ -220,6 +220,9 @@ func TestSyslogStreams(t *testing.T) {
 		if b, err := io.ReadAll(c); len(b) != 0 || err == nil {
 			t.Errorf("the server got %q, %v", b, err)
 		}
+		if n := log.Waiting(); n["syslog"] != 1 || n["trail"] != 0 { // the first is being tried
+			t.Errorf("waiting = %v, want the second event", n)
+		}
 		log.Close()
 		if log.Losses().Copies != 2 {
 			t.Errorf("losses = %+v, want the two copies", log.Losses())

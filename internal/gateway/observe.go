@@ -54,5 +54,8 @@ func (o observed) DatabaseUp() bool {
 // AuditLosses implements metrics.Source.
 func (o observed) AuditLosses() audit.Losses { return o.audit.Losses() }
 
+// AuditWaiting implements metrics.Source.
+func (o observed) AuditWaiting() map[string]int { return o.audit.Waiting() }
+
 // databasePatience is how long the database has to answer who asks whether it does.
 const databasePatience = 2 * time.Second

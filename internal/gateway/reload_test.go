@@ -427,7 +427,7 @@ func TestMetricsOfARun(t *testing.T) {
 		`authgw_logins_total{method="card",outcome="success",reason="none"} 1`,
 		`authgw_logins_total{method="card",outcome="refused",reason="revoked"} 1`,
 		`authgw_sessions_opened_total{method="card"} 1`, `authgw_sessions_ended_total{reason="logout"} 1`,
-		`authgw_proxy_requests_total{service="mail",status="3xx"} 1`, `authgw_database_up 1`, `authgw_config_reload_failed 0`,
+		`authgw_proxy_requests_total{service="mail",status="3xx"} 1`, `authgw_database_up 1`, `authgw_config_reload_failed 0`, `authgw_audit_queue_length{queue="trail"} `,
 		`authgw_crl_next_update_seconds{issuer="AC IGC-SANTE FORT PERSONNES"} `, `authgw_certificate_expires_seconds{host="mail.example.test"} `,
 	} {
 		if !strings.Contains(body, "\n"+want) {

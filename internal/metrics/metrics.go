@@ -35,6 +35,8 @@ type Source interface {
 	DatabaseUp() bool
 	// AuditLosses returns the audit events since the start that did not arrive.
 	AuditLosses() audit.Losses
+	// AuditWaiting returns how many audit events wait, by queue.
+	AuditWaiting() map[string]int
 	// MailWaiting returns how many messages wait to be sent, within a bound; false when that is not known.
 	MailWaiting() (int, bool)
 }

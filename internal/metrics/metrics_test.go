@@ -26,9 +26,10 @@ func (source) Lists() []metrics.List {
 func (source) Certificates() []metrics.Certificate {
 	return []metrics.Certificate{{"auth.example.test", now.Add(-time.Minute)}, {"auth.example.test", now}}
 }
-func (s source) DatabaseUp() bool        { return s.up }
-func (source) AuditLosses() audit.Losses { return audit.Losses{Trail: 2, Copies: 3} }
-func (source) MailWaiting() (int, bool)  { return 7, true }
+func (s source) DatabaseUp() bool           { return s.up }
+func (source) AuditLosses() audit.Losses    { return audit.Losses{Trail: 2, Copies: 3} }
+func (source) AuditWaiting() map[string]int { return map[string]int{"trail": 1, "syslog": 7} }
+func (source) MailWaiting() (int, bool)     { return 7, true }
 
 func newMetrics(up bool) *metrics.Metrics {
 	return metrics.New("v1.2.3", source{up}, func() time.Time { return now })
@@ -86,6 +87,7 @@ func TestWhatIsCounted(t *testing.T) {
 		`authgw_certificate_expires_seconds{host="auth.example.test"} -60`,
 		`authgw_mail_waiting 7`, `authgw_mail_failures_total{reason="refused"} 1`, `authgw_mail_failures_total{reason="expired"} 0`,
 		`authgw_audit_events_lost_total 2`, `authgw_audit_copies_lost_total 3`,
+		`authgw_audit_queue_length{queue="trail"} 1`, `authgw_audit_queue_length{queue="syslog"} 7`,
 		`# TYPE authgw_audit_events_lost_total counter`, `# TYPE authgw_audit_copies_lost_total counter`,
 	)
 	for _, name := range []string{`authgw_build_info{goversion="go`, "go_goroutines ", "process_resident_memory_bytes "} {

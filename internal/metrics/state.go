@@ -13,7 +13,7 @@ type state struct {
 	source  Source
 	now     func() time.Time
 
-	build, database, age, left, certificate, unkept, uncopied, unsent *prometheus.Desc
+	build, database, age, left, certificate, unkept, uncopied, waiting, unsent *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*state)(nil)
@@ -31,13 +31,14 @@ func newState(version string, source Source, now func() time.Time) *state {
 		certificate: desc("authgw_certificate_expires_seconds", "Time until the server certificate of a host expires; negative after.", "host"),
 		unkept:      desc("authgw_audit_events_lost_total", "Audit events that could not be kept in the database: who caused them was refused, unless losses are allowed."),
 		uncopied:    desc("authgw_audit_copies_lost_total", "Audit events that were kept but not written to standard output, or not sent to syslog."),
+		waiting:     desc("authgw_audit_queue_length", "Audit events that wait: trail, for the database; stdout and syslog, to be copied there.", "queue"),
 		unsent:      desc("authgw_mail_waiting", "Messages that wait to be sent."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied, s.unsent} {
+	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied, s.waiting, s.unsent} {
 		out <- d
 	}
 }
@@ -59,6 +60,9 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 	lost := s.source.AuditLosses()
 	out <- prometheus.MustNewConstMetric(s.unkept, prometheus.CounterValue, float64(lost.Trail))
 	out <- prometheus.MustNewConstMetric(s.uncopied, prometheus.CounterValue, float64(lost.Copies))
+	for queue, n := range s.source.AuditWaiting() {
+		gauge(s.waiting, float64(n), queue)
+	}
 	now := s.now()
 	issuers := map[string]bool{} // a metric that is there twice would make all of them an error
 	for _, l := range s.source.Lists() {
