@@ -49,7 +49,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	}
 	page := web.AccountPage{Person: Person(v), Address: v.Account.Address, EndAll: endSessionsPath, Enrol: s.enrolments}
 	switch word := r.URL.Query().Get("done"); word {
-	case "session_ended", "address_changed", "factor_added", "factor_removed":
+	case "session_ended", "address_changed", "factor_added", "factor_removed", "password_set":
 		page.Notice = word
 	}
 	if s.Registration != nil {

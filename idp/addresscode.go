@@ -47,13 +47,9 @@ func (s *Server) judgeAddress(ctx context.Context, subject, typed string) (addre
 	if !ok {
 		return "", "malformed", nil
 	}
-	boxes, err := s.Store.Mailboxes(ctx, subject)
+	own, err := s.mailboxesOf(ctx, subject)
 	if err != nil {
 		return "", "", err
-	}
-	var own []string
-	for _, b := range boxes {
-		own = append(own, b.Address)
 	}
 	if mail.Circular(address, s.Registration.Protected, own) {
 		return "", "protected", nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/mail"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/web"
 )
@@ -23,15 +24,23 @@ func (s *Server) factorsOf(ctx context.Context, subject string) ([]web.FactorInf
 	}
 	var all []web.FactorInfo
 	for _, f := range factors {
-		all = append(all, web.FactorInfo{
+		one := web.FactorInfo{
 			Kind: string(f.Kind), Label: f.Label, Added: f.Created, Used: f.Used, Remove: factorsPath + "/" + f.ID + "/remove",
-		})
+		}
+		if f.Kind == store.Recovery {
+			codes, err := s.Store.RecoveryCodes(ctx, f.ID)
+			if err != nil {
+				return nil, err
+			}
+			one.Codes, one.Left = true, len(codes)
+		}
+		all = append(all, one)
 	}
 	return all, nil
 }
 
 // FactorAdded adds a means of proof that v's person has just shown to work, with its codes if it has some; it says no when they have as
-// many as they may. Without its line in the audit there is no change. The caller has asked Recent.
+// many as they may. Without its line in the audit there is no change; the person is told by mail. The caller has asked Recent.
 func (s *Server) FactorAdded(r *http.Request, v store.Session, f store.Factor, codes []string, most int) (bool, error) {
 	err := s.Audit.Record(audit.Event{
 		Kind: audit.FactorAdded, Outcome: "success", Factor: string(f.Kind), Detail: f.ID,
@@ -40,7 +49,11 @@ func (s *Server) FactorAdded(r *http.Request, v store.Session, f store.Factor, c
 	if err != nil {
 		return false, err
 	}
-	return s.Store.AddFactor(r.Context(), f, codes, most)
+	added, err := s.Store.AddFactor(r.Context(), f, codes, most)
+	if added {
+		s.Notify(r, v.Account, mail.Notice{Kind: mail.FactorAdded, Factor: noticeOf(f), Name: f.Label})
+	}
+	return added, err
 }
 
 // removeFactor removes one of the person's own means of proof (G1), after a recent login of at least its level (D6).
@@ -70,6 +83,13 @@ func (s *Server) removeFactor(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/account?done=factor_removed", http.StatusSeeOther) // gone already, too: it is what was wanted
 }
 
+// noticeOf names a means of proof as the messages do; empty for one that they have no words for.
+func noticeOf(f store.Factor) mail.Factor {
+	return map[store.FactorKind]mail.Factor{
+		store.Password: mail.FactorPassword, store.TOTP: mail.FactorTOTP, store.Recovery: mail.FactorRecoveryCodes, store.Passkey: mail.FactorPasskey,
+	}[f.Kind]
+}
+
 func (s *Server) factorRemoved(r *http.Request, v store.Session, f store.Factor) error {
 	err := s.Audit.Record(audit.Event{
 		Kind: audit.FactorRemoved, Outcome: "success", Factor: string(f.Kind), Detail: f.ID,
@@ -78,8 +98,12 @@ func (s *Server) factorRemoved(r *http.Request, v store.Session, f store.Factor)
 	if err != nil {
 		return err
 	}
-	if err := s.Store.RemoveFactor(r.Context(), v.Account.Subject, f.ID); err != nil && !errors.Is(err, store.ErrNotFound) {
-		return err
+	err = s.Store.RemoveFactor(r.Context(), v.Account.Subject, f.ID)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // by another press of the button
 	}
-	return nil
+	if err == nil {
+		s.Notify(r, v.Account, mail.Notice{Kind: mail.FactorRemoved, Factor: noticeOf(f), Name: f.Label})
+	}
+	return err
 }

@@ -73,4 +73,6 @@ type Refusal struct {
 	Support     string `json:"support"`
 	Fingerprint string `json:"fingerprint"`
 	Issuer      string `json:"issuer"`
+	Subject     string `json:"subject,omitempty"` // the account, where the method knows it
+	Factor      string `json:"factor,omitempty"`  // kind of the means of proof that was wrong, where there are several
 }

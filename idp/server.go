@@ -23,7 +23,7 @@ const (
 	bodyTimeout = 10 * time.Second
 )
 
-// Config is what a Server is made of. Every field is needed but Keys and Registration.
+// Config is what a Server is made of. Every field is needed but those that say what nil means.
 type Config struct {
 	Host         string // of the auth host, without port
 	Origin       string // of the auth host, as browsers see it
@@ -39,6 +39,13 @@ type Config struct {
 
 	Registration   *Registration // nil: nobody is asked for an ordinary address
 	CreateAccounts bool          // a login makes the account that it finds none of; otherwise it is refused
+	Browsers       Browsers      // nil: no browser is known again
+}
+
+// Browsers are those that persons have signed in with before. *throttle.Throttle knows them again.
+type Browsers interface {
+	// Remember notes that a person has completed a login with a request's browser.
+	Remember(ctx context.Context, w http.ResponseWriter, r *http.Request, subject string) error
 }
 
 // Service is a place that a person may go to once signed in.
@@ -191,6 +198,11 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	}
 	s.Record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)
+	if s.Browsers != nil {
+		if err := s.Browsers.Remember(ctx, w, r, account.Subject); err != nil { // the next login may have to wait for strangers' failures
+			s.Log.Error("browser not remembered", "subject", account.Subject, "error", err)
+		}
+	}
 	if s.interrupt(w, r, v, state) {
 		return
 	}
@@ -258,11 +270,16 @@ func (s *Server) End(ctx context.Context, v store.Session, reason string) error 
 
 // Refuse shows a person why they may not come in, and records it.
 func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, method string, f Refusal) {
-	s.Record(audit.Event{
-		Kind: audit.LoginRefused, Outcome: "refused", Reason: f.Reason, Detail: f.Detail, Method: method, Source: Source(r),
-		Browser: web.BrowserName(r.UserAgent()), Fingerprint: f.Fingerprint, Issuer: f.Issuer, Support: f.Support,
-	})
+	s.RecordRefusal(r, method, f)
 	s.Pages.Render(w, r, f.Status, web.ErrorPage{Code: f.Code, Support: f.Support, RetryURL: "/login"})
+}
+
+// RecordRefusal records that a login was refused, for a method that shows it on a page of its own.
+func (s *Server) RecordRefusal(r *http.Request, method string, f Refusal) {
+	s.Record(audit.Event{
+		Kind: audit.LoginRefused, Outcome: "refused", Reason: f.Reason, Detail: f.Detail, Subject: f.Subject, Method: method, Factor: f.Factor,
+		Source: Source(r), Browser: web.BrowserName(r.UserAgent()), Fingerprint: f.Fingerprint, Issuer: f.Issuer, Support: f.Support,
+	})
 }
 
 // Fail shows an error page that has nothing to do with who the person is.

@@ -114,6 +114,11 @@ func (s *Store) UseFactor(ctx context.Context, f Factor, secret string, now time
 		f.ID, secret, f.Counter, now.UnixMilli(), f.Secret))
 }
 
+// ResealFactor writes a factor's secret in another form, and nothing else. ErrNotFound: it was changed or removed meanwhile.
+func (s *Store) ResealFactor(ctx context.Context, f Factor, secret string) error {
+	return failed("seal factor anew", s.db.once(ctx, "UPDATE factors SET secret = ?2 WHERE id = ?1 AND secret = ?3", f.ID, secret, f.Secret))
+}
+
 // RemoveFactor removes a factor of an account. ErrNotFound: it has none such.
 func (s *Store) RemoveFactor(ctx context.Context, subject, id string) error {
 	return failed("remove factor", s.db.once(ctx, "DELETE FROM factors WHERE subject = ?1 AND id = ?2", subject, id))

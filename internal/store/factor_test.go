@@ -139,3 +139,16 @@ func TestFactorNeedsAnAccount(t *testing.T) {
 		check(t, "AddFactor", err, store.ErrNotFound)
 	})
 }
+
+// D3: who seals a secret anew brings no step back that was used meanwhile.
+func TestD3SealingAnewChangesTheSecretAlone(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		account(t, s)
+		f := factor("f-1", store.TOTP)
+		addFactor(t, s, f, 1)
+		check(t, "AdvanceFactor", s.AdvanceFactor(t.Context(), "f-1", 59_000_001, noon), nil)
+		once(t, func(ctx context.Context, _ int) error { return s.ResealFactor(ctx, f, "sealed anew") })
+		f.Secret, f.Counter, f.Used = "sealed anew", 59_000_001, noon
+		diff(t, "factors", factors(t, s), []store.Factor{f})
+	})
+}

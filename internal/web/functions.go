@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"promess/authgw/internal/qrcode"
 )
 
 // functions are what the templates can call, in the language of c and the time of zone.
@@ -30,6 +32,9 @@ func functions(c catalogue, a *assets, zone *time.Location) template.FuncMap {
 		"reason":    c.reason,
 		"when":      func(t time.Time) *moment { return c.moment(t, time.Now(), zone) },
 		"codeSize":  codeSize,
+		"wait":      c.wait,
+		"quads":     quads,
+		"qr":        drawQR,
 	}
 }
 
@@ -110,6 +115,34 @@ func codeSize(digits int) int {
 		return 6
 	}
 	return digits
+}
+
+// wait says for how long, rounded up: in seconds up to a minute and a half, then in minutes.
+func (c catalogue) wait(d time.Duration) (string, error) {
+	if seconds := int((d + time.Second - 1) / time.Second); seconds <= 90 {
+		return c.text("wait_for.seconds", max(seconds, 1))
+	}
+	return c.text("wait_for.minutes", int((d+time.Minute-1)/time.Minute))
+}
+
+// drawQR returns a text as a QR code, an element svg. What cannot be one is not drawn: what it says is on the page in another form too.
+func drawQR(text string) template.HTML {
+	svg, err := qrcode.SVG(text)
+	if err != nil {
+		return ""
+	}
+	return svg
+}
+
+// quads cuts a key into groups of four characters, as people copy it.
+func quads(key string) []string {
+	var all []string
+	for rest := []rune(key); len(rest) > 0; {
+		n := min(4, len(rest))
+		all = append(all, string(rest[:n]))
+		rest = rest[n:]
+	}
+	return all
 }
 
 // afterAt cuts an address where a narrow screen may break it best.

@@ -98,7 +98,7 @@ type AccountPage struct {
 	AddressAction string        // action of the form that begins to change it
 	Factors       []FactorInfo
 	Enrol         []Enrolment
-	Notice        string // a word shown above: "address_changed", "session_ended", "sessions_ended", "factor_added", "factor_removed", or empty
+	Notice        string // a word shown above: "address_changed", "session_ended", "sessions_ended", "factor_added", "factor_removed", "password_set", or empty
 }
 
 // Enrolment is a means of proof that a person may add. Kind is as in FactorInfo.
@@ -133,6 +133,77 @@ type FactorInfo struct {
 	Kind, Label string
 	Added, Used time.Time // zero: never
 	Remove      string    // action of the form that removes it; empty: not offered
+	Codes       bool      // it is a set of codes, of which Left are not used
+	Left        int
+}
+
+// OTPPage asks for the identifier and the password. Problem is empty, "wrong" (and nothing says what), "incomplete", "throttled" or
+// "busy" (Wait says for how long), "over" (the login took too long), "tries" (there were too many wrong codes).
+type OTPPage struct {
+	Action     string // of the form; the fields are "identifier" and "password"
+	Back       string // leads to the other methods
+	Identifier string // what was typed before
+	Problem    string
+	Wait       time.Duration
+}
+
+// OTPCodePage asks for the second factor, once the password was right. Problem is empty, "wrong", "shape" (it cannot be a code; no try was
+// taken), "expired", "too_soon" (a code was sent a moment ago), "unsent", "throttled" (Wait says for how long).
+type OTPCodePage struct {
+	Way     string   // totp, mail or recovery; empty: it is to be chosen
+	Ways    []OTPWay // the others that the person has
+	Action  string   // of the form; the field is "code", in which a person may leave spaces
+	Digits  int      // of the code, when it has digits only
+	Send    string   // action of the form that sends a code by mail
+	Sent    bool     // one was sent
+	Address string   // masked: j…@example.fr
+	Restart string   // leads back to the password
+	Problem string
+	Wait    time.Duration
+}
+
+// OTPWay is a way to give the second factor. Name is a word of the catalogue: totp, mail, recovery.
+type OTPWay struct {
+	Name, Path string
+}
+
+// PasswordPage asks for a new password. Problem is empty, "different" (the second is not the first), "busy", or a reason of package
+// password: too_short, too_long, malformed, personal, breached.
+type PasswordPage struct {
+	Person     Person
+	Action     string // of the form; the fields are "password" and "again"
+	Cancel     string
+	Change     bool   // there is one already
+	Identifier string // by which the person will sign in, for their password manager
+	Least      int    // characters
+	Problem    string
+}
+
+// TOTPPage shows a key to be put into an app, and asks for a code that the app makes of it. Problem is empty, "wrong", "late" (the key was
+// shown too long ago: this is another) or "too_many" (the person has as many apps as they may).
+type TOTPPage struct {
+	Person    Person
+	Action    string // of the form; the fields are "pending", "code" and "label"
+	Cancel    string // where to go instead
+	Pending   string // the key, sealed
+	URI       string // the key, as an app reads it from a QR code
+	Key       string // the key, in letters and digits
+	Label     string // what was typed before
+	LabelMost int    // characters of a label
+	Digits    int
+	Problem   string
+}
+
+// RecoveryPage offers a sheet of recovery codes or, with Codes, shows it: once.
+type RecoveryPage struct {
+	Person Person
+	Action string // of the form that makes codes
+	Done   string // where to go afterwards, or instead
+	Count  int    // of the codes that are made
+	Has    bool   // the person has a sheet, which a new one takes the place of
+	Left   int    // codes of it that are not used
+	Codes  []string
+	Made   time.Time
 }
 
 // SigningOutPage is seen for a moment while a sign-out goes round the services. It leads on to Next by itself.
@@ -148,7 +219,7 @@ type SignedOutPage struct{}
 // login_unknown (the login is over, was used, or belongs to another browser), session_over (a form came without a session),
 // misdirected, backend_down, backend_slow, service_not_allowed (the service is not open to this person), level_too_low (the
 // service asks for a stronger login), no_account, account_ambiguous (two accounts match), account_disabled, register_needed (the
-// account is not complete).
+// account is not complete), no_second_factor (the password was right, and there is nothing to go on with).
 type ErrorPage struct {
 	Code     string
 	Support  string // support code to give on the phone: the person reads it aloud
@@ -218,6 +289,11 @@ func (RegisterPage) template() string     { return "register" }
 func (RegisterCodePage) template() string { return "register_code" }
 func (RegisteredPage) template() string   { return "registered" }
 func (AccountPage) template() string      { return "account" }
+func (OTPPage) template() string          { return "otp" }
+func (OTPCodePage) template() string      { return "otp_code" }
+func (PasswordPage) template() string     { return "password" }
+func (TOTPPage) template() string         { return "totp" }
+func (RecoveryPage) template() string     { return "recovery" }
 func (SigningOutPage) template() string   { return "signing_out" }
 func (SignedOutPage) template() string    { return "signed_out" }
 func (ErrorPage) template() string        { return "error" }

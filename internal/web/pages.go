@@ -76,6 +76,9 @@ func (p RegisterPage) person() *Person     { return &p.Person }
 func (p RegisterCodePage) person() *Person { return &p.Person }
 func (p RegisteredPage) person() *Person   { return &p.Person }
 func (p AccountPage) person() *Person      { return &p.Person }
+func (p PasswordPage) person() *Person     { return &p.Person }
+func (p TOTPPage) person() *Person         { return &p.Person }
+func (p RecoveryPage) person() *Person     { return &p.Person }
 func (p ErrorPage) person() *Person        { return p.Person }
 
 // NewPages checks site and prepares its pages.
@@ -146,7 +149,7 @@ func parseTemplates(lang string, a *assets) (map[string]*template.Template, erro
 
 func pageNames() []string {
 	return []string{
-		"login", "wait", "portal", "register", "register_code", "registered", "account", "signing_out", "signed_out", "error",
+		"login", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "totp", "recovery", "signing_out", "signed_out", "error",
 		"agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home",
 	}
 }

@@ -84,6 +84,13 @@
     step();
   }
 
+  // A button that prints is only there where it works.
+  function print(button) {
+    button.hidden = false;
+    button.addEventListener("click", function () { window.print(); });
+  }
+
+  for (const button of document.querySelectorAll("[data-print]")) { print(button); }
   for (const form of document.querySelectorAll("form[data-wait]")) { followLogin(form); }
   for (const menu of document.querySelectorAll("details.menu")) { closeMenu(menu); }
   for (const panel of document.querySelectorAll("[data-status]")) { if (panel.dataset.status) { watch(panel); } }

@@ -27,6 +27,21 @@ func Samples() map[string]web.Page {
 		"registered":      web.RegisteredPage{Person: person, Facts: facts(), Continue: "https://mail.example/"},
 		"account":         account(person),
 		"account bare":    web.AccountPage{Person: person, Facts: facts()[:2], AddressAction: "/account/address"},
+		"otp":             web.OTPPage{Action: "/login/otp/password", Back: "/login"},
+		"otp wrong":       web.OTPPage{Action: "/login/otp/password", Back: "/login", Identifier: "jeanne.martin@medecin.mssante.example", Problem: "wrong"},
+		"otp throttled":   web.OTPPage{Action: "/login/otp/password", Back: "/login", Identifier: "899700218896", Problem: "throttled", Wait: 5 * time.Minute},
+		"otp choice":      web.OTPCodePage{Ways: otpWays(), Restart: "/login/otp"},
+		"otp app":         web.OTPCodePage{Way: "totp", Ways: otpWays()[1:], Action: "/login/otp/code/totp", Digits: 6, Restart: "/login/otp", Problem: "wrong"},
+		"otp mail":        web.OTPCodePage{Way: "mail", Ways: otpWays()[2:], Action: "/login/otp/code/mail", Digits: 8, Send: "/login/otp/mail", Address: "j…@example.fr", Restart: "/login/otp"},
+		"otp mail sent":   web.OTPCodePage{Way: "mail", Action: "/login/otp/code/mail", Digits: 8, Send: "/login/otp/mail", Sent: true, Address: "j…@example.fr", Restart: "/login/otp", Problem: "too_soon"},
+		"otp recovery":    web.OTPCodePage{Way: "recovery", Ways: otpWays()[:2], Action: "/login/otp/code/recovery", Restart: "/login/otp", Problem: "throttled", Wait: 40 * time.Second},
+		"password":        web.PasswordPage{Person: person, Action: "/account/password", Cancel: "/account", Identifier: "899700218896", Least: 12},
+		"password wrong":  web.PasswordPage{Person: person, Action: "/account/password", Cancel: "/account", Change: true, Identifier: "899700218896", Least: 12, Problem: "too_short"},
+		"totp":            totp(person, ""),
+		"totp wrong":      totp(person, "wrong"),
+		"recovery":        web.RecoveryPage{Person: person, Action: "/account/recovery", Done: "/account", Count: 10, Has: true, Left: 2},
+		"recovery codes":  web.RecoveryPage{Person: person, Done: "/account", Count: 10, Codes: []string{"34679-ACEFG", "HJKMN-PRTWX", "Y3467-9ACEF"}, Made: time.Now()},
+		"error second":    web.ErrorPage{Code: "no_second_factor", Support: "K7QM2X9D", RetryURL: "/login"},
 		"signing out":     web.SigningOutPage{Next: "https://mail.example/.authgw/leave"},
 		"signed out":      web.SignedOutPage{},
 		"error":           web.ErrorPage{Code: "card_expired", Support: "K7QM2X9D", RetryURL: "/login", Person: &person},
@@ -38,6 +53,20 @@ func Samples() map[string]web.Page {
 		"agent error":     web.AgentErrorPage{Code: "card_software", Detail: "CKR_DEVICE_ERROR", RetryURL: "https://auth.example/login"},
 		"agent home":      web.AgentHomePage{Version: "1.2.3", Gateways: []web.AgentGateway{{Title: "ProMess", URL: "https://auth.example/"}}},
 		"agent no home":   web.AgentHomePage{},
+	}
+}
+
+func otpWays() []web.OTPWay {
+	return []web.OTPWay{
+		{Name: "totp", Path: "/login/otp/code?way=totp"}, {Name: "mail", Path: "/login/otp/code?way=mail"}, {Name: "recovery", Path: "/login/otp/code?way=recovery"},
+	}
+}
+
+func totp(person web.Person, problem string) web.TOTPPage {
+	return web.TOTPPage{
+		Person: person, Action: "/account/totp", Cancel: "/account", Pending: "1.k1.c2VhbGVk", Key: "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP", Label: "Téléphone de garde",
+		LabelMost: 40, Digits: 6, Problem: problem,
+		URI: "otpauth://totp/ProMess:899700218896?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=ProMess",
 	}
 }
 
@@ -81,6 +110,7 @@ func account(person web.Person) web.AccountPage {
 		Factors: []web.FactorInfo{
 			{Kind: "card", Label: "nº 2800636234", Added: now.AddDate(-1, 0, 0), Used: here.Since},
 			{Kind: "totp", Label: "Téléphone de garde", Added: now.AddDate(0, -2, 0), Remove: "/account/factors/2/remove"},
+			{Kind: "recovery", Added: now.AddDate(0, -2, 0), Codes: true, Left: 7, Remove: "/account/factors/3/remove"},
 		},
 	}
 }
