@@ -59,10 +59,12 @@ type Address struct {
 	Portal string // https URL of the auth host
 	Mail   string // https URL of the sample mailbox
 	Agent  string // http URL of the agent
-	PIN    string
-	Roots  *x509.CertPool // of the gateway's certificate
-	Listen string         // host:port of the gateway, whatever its names resolve to
-	Card   *softcard.Card
+	// Messages is the http URL of the page that shows what the gateway sends.
+	Messages string
+	PIN      string
+	Roots    *x509.CertPool // of the gateway's certificate
+	Listen   string         // host:port of the gateway, whatever its names resolve to
+	Card     *softcard.Card
 }
 
 // Run runs the demonstration until ctx ends.
@@ -76,8 +78,10 @@ func Run(ctx context.Context, c Config) error {
 	group.Go(func() error { return world.gateway.Run(ctx, world.listener, nil) })
 	group.Go(func() error { return world.agent.Serve(ctx, world.agentListener) })
 	for _, s := range world.services {
-		group.Go(func() error { return s.serve(ctx) })
+		group.Go(func() error { return serve(ctx, s.listener, s) })
 	}
+	group.Go(func() error { return serve(ctx, world.post.web, world.post) })
+	group.Go(func() error { return world.post.receive(ctx) })
 	world.introduce(c.Out)
 	if c.Ready != nil {
 		c.Ready(world.address())
@@ -97,6 +101,7 @@ type world struct {
 	listener      net.Listener
 	agentListener net.Listener
 	services      []*sample
+	post          *post
 	gateway       *gateway.Gateway
 	agent         *agent.Server
 	card          *softcard.Card
@@ -126,6 +131,9 @@ func (w *world) assemble(ctx context.Context, c Config) (err error) {
 	if w.pki, err = testpki.New(testpki.Config{Test: true, CardsOnly: true}); err != nil {
 		return err
 	}
+	if w.post, err = newPost(ctx, c.Out); err != nil {
+		return err
+	}
 	w.config = w.gatewayConfig()
 	if err = w.makeServices(ctx); err != nil {
 		return err
@@ -145,6 +153,9 @@ func (w *world) close() {
 	}
 	for _, s := range w.services {
 		s.listener.Close()
+	}
+	if w.post != nil {
+		w.post.close()
 	}
 	if w.gateway != nil {
 		w.gateway.Close()
@@ -196,6 +207,10 @@ func (w *world) gatewayConfig() *config.Gateway {
 		Audit:    config.Audit{Required: true},
 		Database: store.Memory, DatabaseGrace: time.Minute,
 		Support: config.Support{Phone: "01 23 45 67 89", Mail: "assistance@example.fr"},
+		Mail: config.Mail{
+			Host: "127.0.0.1", Port: portOf(w.post.smtp), InsecureNoTLS: true, From: "promess@example.fr", Timeout: 10 * time.Second,
+			ProtectedDomains: []string{"mssante.example.fr"},
+		},
 	}
 }
 
@@ -233,6 +248,10 @@ func (w *world) makeGateway(ctx context.Context, c Config) error {
 		}
 		lists = append(lists, der)
 	}
+	keys, err := newSealKeys()
+	if err != nil {
+		return err
+	}
 	logos := map[string]*idp.Logo{}
 	for _, s := range w.config.Services {
 		image, err := pages.ReadFile("pages/" + s.Name + ".svg")
@@ -248,8 +267,9 @@ func (w *world) makeGateway(ctx context.Context, c Config) error {
 			Trust:        trust,
 			Logos:        logos,
 			CRLs:         func() (*certs.CRLs, error) { return certs.NewCRLs(trust, lists...) },
+			SealKeys:     keys,
 		},
-		Audit: &auditPrinter{out: c.Out}, Log: c.Log,
+		Audit: &auditPrinter{out: c.Out}, Log: c.Log, Prepare: prepare,
 	})
 	return err
 }
@@ -261,7 +281,7 @@ func (w *world) makeAgent(c Config) error {
 		return err
 	}
 	certificate, err := w.pki.Authentication(testpki.Card{
-		Kind: testpki.CPS, NationalID: "899700218896", GivenName: "Jeanne", FamilyName: "MARTIN", Profession: 10,
+		Kind: testpki.CPS, NationalID: rpps, GivenName: "Jeanne", FamilyName: "MARTIN", Profession: 10,
 	}, key.Public())
 	if err != nil {
 		return err
@@ -290,7 +310,7 @@ func (w *world) makeAgent(c Config) error {
 func (w *world) address() Address {
 	return Address{
 		Portal: w.config.Origin(authHost) + "/", Mail: w.config.Origin(mailHost) + "/", Agent: "http://" + w.agentListener.Addr().String(),
-		PIN: pin, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
+		Messages: w.post.address(), PIN: pin, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
 	}
 }
 
@@ -311,12 +331,13 @@ func (w *world) introduce(out io.Writer) {
   Portal     %s
   Mailbox    %s
   Agent      %s
+  Messages   %s, her ordinary mailbox: what the gateway sends is there, and below
   Card       Jeanne MARTIN, médecin, RPPS 899700218896; signs %s
 
   Type r and Enter to pull the card out of its reader (the session ends), i to put it back, Ctrl-C to stop.
   Below are the audit events, as they happen.
 
-`, a.Mail, a.PIN, a.Portal, a.Mail, a.Agent, kind)
+`, a.Mail, a.PIN, a.Portal, a.Mail, a.Agent, a.Messages, kind)
 }
 
 // commands plays the hands of the person at the reader.
@@ -347,14 +368,14 @@ func (p *auditPrinter) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// serve answers on the sample's listener until ctx ends.
-func (s *sample) serve(ctx context.Context) error {
+// serve answers on a listener until ctx ends.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
-		Handler: s, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: time.Minute, WriteTimeout: time.Minute, IdleTimeout: time.Minute,
 	}
 	stop := context.AfterFunc(ctx, func() { srv.Close() })
 	defer stop()
-	if err := srv.Serve(s.listener); err != http.ErrServerClosed {
+	if err := srv.Serve(l); err != http.ErrServerClosed {
 		return err
 	}
 	return nil

@@ -43,6 +43,8 @@ type Config struct {
 	Log       *slog.Logger
 	Now       func() time.Time // default time.Now
 	Version   string           // of the program, for the metrics
+	// Prepare is called with the open database before anything uses it: the demonstration puts its persons there. Nil: nothing is prepared.
+	Prepare func(context.Context, *store.Store) error
 	// Load reads the configuration and its materials again, when their files have changed and at a Hangup. Nil: only the revocation
 	// lists are read again.
 	Load   func() (*config.Gateway, Materials, error)
@@ -80,6 +82,12 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	st, err := OpenStore(ctx, c.Gateway, c.Log)
 	if err != nil {
 		return nil, err
+	}
+	if c.Prepare != nil {
+		if err := c.Prepare(ctx, st); err != nil {
+			st.Close()
+			return nil, fmt.Errorf("prepare database: %w", err)
+		}
 	}
 	g := &Gateway{store: st, log: c.Log, now: c.Now, made: c}
 	g.metrics = metrics.New(c.Version, observed{g}, c.Now)

@@ -5,23 +5,19 @@
 package mailtest
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
 	"log"
-	"mime"
-	"mime/multipart"
-	"mime/quotedprintable"
 	"net"
-	"net/mail"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"promess/authgw/internal/postbox"
 )
 
 // patience bounds every wait.
@@ -50,13 +46,10 @@ type Server struct {
 
 // Message is what a client sent.
 type Message struct {
-	From, To   string // of the envelope
-	Header     mail.Header
-	Subject    string
-	Text, HTML string
-	Raw        string
-	TLS        bool
-	User       string
+	postbox.Message
+	From, To string // of the envelope
+	TLS      bool
+	User     string
 }
 
 // Start starts a server that ends with the test.
@@ -264,11 +257,11 @@ func (s *session) Data(r io.Reader) error {
 		}
 		return errors.New("too late")
 	}
-	m, err := parse(raw)
+	read, err := postbox.Parse(raw)
 	if err != nil {
 		return err
 	}
-	m.From, m.To, m.User = s.from, s.to, s.user
+	m := Message{Message: read, From: s.from, To: s.to, User: s.user}
 	_, m.TLS = s.conn.TLSConnectionState()
 	if s.server.config.ImplicitTLS {
 		m.TLS = true
@@ -279,42 +272,3 @@ func (s *session) Data(r io.Reader) error {
 
 func (s *session) Reset()        {}
 func (s *session) Logout() error { return nil }
-
-// parse reads a message with a text and an HTML part.
-func parse(raw []byte) (Message, error) {
-	m := Message{Raw: string(raw)}
-	read, err := mail.ReadMessage(bytes.NewReader(raw))
-	if err != nil {
-		return Message{}, err
-	}
-	m.Header = read.Header
-	if m.Subject, err = new(mime.WordDecoder).DecodeHeader(read.Header.Get("Subject")); err != nil {
-		return Message{}, err
-	}
-	kind, params, err := mime.ParseMediaType(read.Header.Get("Content-Type"))
-	if err != nil || kind != "multipart/alternative" {
-		return Message{}, errors.New("multipart/alternative expected")
-	}
-	for parts := multipart.NewReader(read.Body, params["boundary"]); ; {
-		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
-			return m, nil
-		}
-		if err != nil {
-			return Message{}, err
-		}
-		var body io.Reader = part
-		if part.Header.Get("Content-Transfer-Encoding") == "quoted-printable" {
-			body = quotedprintable.NewReader(part)
-		}
-		text, err := io.ReadAll(body)
-		if err != nil {
-			return Message{}, err
-		}
-		if strings.HasPrefix(part.Header.Get("Content-Type"), "text/html") {
-			m.HTML = string(text)
-		} else {
-			m.Text = string(text)
-		}
-	}
-}
