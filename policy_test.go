@@ -87,6 +87,10 @@ func TestImports(t *testing.T) {
 		{"internal/agent", "idp", "the workstation shares with the gateway what they say to each other (internal/cardwire), and nothing else"},
 		{"idp", "internal/agent", "the gateway shares with the workstation what they say to each other (internal/cardwire), and nothing else"},
 		{"internal/store", "idp", "the store keeps what it is given; who may sign in is decided above it"},
+		{"idp", "internal/pscstub", "the stand-in for Pro Santé Connect lets anybody be anybody: only the demonstration and tests have one"},
+		{"internal/gateway", "internal/pscstub", "the stand-in for Pro Santé Connect lets anybody be anybody: only the demonstration and tests have one"},
+		{"proxy", "internal/pscstub", "the stand-in for Pro Santé Connect lets anybody be anybody: only the demonstration and tests have one"},
+		{"cmd", "internal/psctest", "it plays what goes wrong at Pro Santé Connect, for tests; the demonstration has internal/pscstub"},
 	} {
 		found := false
 		for name, imports := range deps {
