@@ -254,3 +254,13 @@ func files(t *testing.T) []string {
 	}
 	return names
 }
+
+// TestD19NoDirectory: nobody's words reach a filter of LDAP, since nothing here speaks it. Who adds a directory takes this rule out, and
+// puts tests of escaping in its place.
+func TestD19NoDirectory(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/authgw", "./cmd/cardagent") {
+		if strings.Contains(strings.ToLower(p.ImportPath), "ldap") {
+			t.Errorf("%s is linked: filters made of what people type need escaping, and tests of it (D19)", p.ImportPath)
+		}
+	}
+}
