@@ -62,7 +62,7 @@ func (p *Provider) authorize(w http.ResponseWriter, r *http.Request) {
 	}
 	id := random()
 	p.logins[id] = &login{request: req, expires: p.config.Now().Add(loginLifetime)}
-	p.page(w, http.StatusOK, pageData{Client: client.ID, Action: Path + choicePath + "?login=" + id, People: p.config.People})
+	p.page(w, http.StatusOK, pageData{Client: client.ID, Action: Path + ChoicePath + "?login=" + id, People: p.config.People})
 }
 
 // wrong returns the error code of a request that PSC would not take, and "" for one that it would.

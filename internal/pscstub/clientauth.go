@@ -31,7 +31,7 @@ func (p *Provider) authenticate(r *http.Request) *Client {
 		}
 		return nil
 	}
-	if client.Secret == "" || basic == client.SecretInForm || subtle.ConstantTimeCompare([]byte(secret), []byte(client.Secret)) != 1 {
+	if client.Secret == "" || subtle.ConstantTimeCompare([]byte(secret), []byte(client.Secret)) != 1 {
 		return nil
 	}
 	return client

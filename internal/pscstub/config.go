@@ -26,7 +26,7 @@ const (
 	// WalletPath is where the authorization endpoint is, on the wallet's host.
 	WalletPath = "/auth"
 
-	choicePath = "/login-actions/authenticate"
+	ChoicePath = "/login-actions/authenticate" // of the page that shows the choice
 )
 
 // The lifetimes of PSC.
@@ -39,8 +39,7 @@ const (
 // Client is a relying party. With neither Secret nor CertificateSubject nobody can be it.
 type Client struct {
 	ID           string
-	Secret       string // client_secret_basic
-	SecretInForm bool   // client_secret_post instead
+	Secret       string // client_secret_basic or client_secret_post
 	RedirectURIs []string
 	LogoutURIs   []string // where a person may come back to after a logout
 

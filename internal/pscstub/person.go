@@ -41,8 +41,8 @@ func (p Person) Claims() map[string]any {
 	return all
 }
 
-// tokenClaims returns what tokens say of the person.
-func (p Person) tokenClaims() map[string]any {
+// TokenClaims returns what tokens say of the person.
+func (p Person) TokenClaims() map[string]any {
 	return map[string]any{
 		"SubjectNameID": p.NameID, "PSISubjectNameID": "", "preferred_username": p.NameID, "authMode": "CARD", "auth_level": "1",
 		"otherIds": p.otherIDs(),

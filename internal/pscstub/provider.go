@@ -101,7 +101,7 @@ func (p *Provider) routes() {
 		"GET " + DiscoveryPath: p.discovery,
 		"GET " + KeysPath:      p.keys,
 		"GET " + AuthorizePath: p.authorize,
-		"POST " + choicePath:   p.choose,
+		"POST " + ChoicePath:   p.choose,
 		"POST " + TokenPath:    p.token,
 		"GET " + UserinfoPath:  p.userinfo,
 		"POST " + UserinfoPath: p.userinfo,

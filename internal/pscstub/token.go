@@ -113,7 +113,7 @@ func (p *Provider) giveTokens(w http.ResponseWriter, g *grant) {
 
 // claims returns what both tokens say. PSC's access tokens have azp and no aud.
 func (p *Provider) claims(g *grant, kind string, now, expires time.Time) map[string]any {
-	all := g.session.person.tokenClaims()
+	all := g.session.person.TokenClaims()
 	for name, value := range map[string]any{
 		"iss": p.config.Issuer, "sub": g.session.person.Sub, "azp": g.client.ID, "typ": kind, "sid": g.session.id, "nonce": g.nonce,
 		"acr": "eidas1", "scope": g.scope, "iat": now.Unix(), "exp": expires.Unix(), "auth_time": g.session.began.Unix(),

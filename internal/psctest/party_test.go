@@ -30,7 +30,7 @@ const (
 // kinds returns both stand-ins.
 func kinds(t *testing.T) []psctest.Kind {
 	t.Helper()
-	return []psctest.Kind{psctest.Go{}}
+	return []psctest.Kind{psctest.Go{}, psctest.InstallNPM(t)}
 }
 
 func newPKI(t *testing.T) *testpki.PKI {
@@ -44,12 +44,6 @@ func newPKI(t *testing.T) *testpki.PKI {
 
 func secretClient() pscstub.Client {
 	return pscstub.Client{ID: clientID, Secret: secret, RedirectURIs: []string{redirectURI}, LogoutURIs: []string{logoutURI}}
-}
-
-func postClient() pscstub.Client {
-	c := secretClient()
-	c.ID, c.SecretInForm = postID, true
-	return c
 }
 
 // party is a relying party, made of go-oidc and oauth2, which is to say not of our own code.
