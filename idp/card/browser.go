@@ -30,7 +30,7 @@ func (m *Method) begin(w http.ResponseWriter, r *http.Request) (string, error) {
 
 // mayBegin refuses a network address that begins too many logins.
 func (m *Method) mayBegin(w http.ResponseWriter, r *http.Request) bool {
-	if m.limits.allow(idp.Source(r), m.Now()) {
+	if m.limits.Allow(idp.Source(r), m.Now()) {
 		return true
 	}
 	w.Header().Set("Retry-After", "5")

@@ -29,6 +29,7 @@ import (
 	"promess/authgw/certs"
 	"promess/authgw/idp"
 	"promess/authgw/internal/cardwire"
+	"promess/authgw/internal/limit"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 )
@@ -59,13 +60,16 @@ type Config struct {
 type Method struct {
 	Config
 	stopping chan struct{} // closed by Stop
-	limits   limits
+	limits   limit.Sources
 }
 
 var _ idp.BrowserMethod = (*Method)(nil)
 
 // New returns the card login.
-func New(c Config) *Method { return &Method{Config: c, stopping: make(chan struct{})} }
+func New(c Config) *Method {
+	// Beginning a login costs a row in the database and asks for no proof.
+	return &Method{Config: c, stopping: make(chan struct{}), limits: limit.Sources{PerSecond: 10, AtOnce: 200}}
+}
 
 // Stop answers the agents that wait, so that a server can shut down without waiting for them. It is called once.
 func (m *Method) Stop() { close(m.stopping) }
