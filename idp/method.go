@@ -23,6 +23,13 @@ type Enroller interface {
 	Enrolments() []web.Enrolment
 }
 
+// ChoosyMethod is a Method that the login page shows to some browsers only.
+type ChoosyMethod interface {
+	Method
+	// Offered says whether it is shown to the browser of a request.
+	Offered(r *http.Request) bool
+}
+
 // BrowserMethod is a Method that browsers can also use by themselves, without the program that it needs otherwise.
 type BrowserMethod interface {
 	Method

@@ -64,7 +64,7 @@ type Service struct {
 type Server struct {
 	Config
 	services   map[string]Service
-	methods    []string
+	methods    []Method
 	enrolments []web.Enrolment
 	browser    string // action of the login without the agent; empty: not offered
 	cookies    *sessions.CookieStore
@@ -103,7 +103,7 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	mux.Handle("GET "+web.AssetsPath, s.Pages.Assets())
 	mux.HandleFunc("/", s.notFound)
 	for _, m := range methods {
-		s.methods = append(s.methods, m.Name())
+		s.methods = append(s.methods, m)
 		m.Routes(mux)
 		if b, ok := m.(BrowserMethod); ok {
 			s.browser = b.BrowserPath()
@@ -151,8 +151,19 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		s.Fault(w, r, "save browser state", err)
 		return
 	}
-	page := web.LoginPage{Service: s.services[state.Service].Title, Methods: s.methods, Browser: s.browser}
+	page := web.LoginPage{Service: s.services[state.Service].Title, Methods: s.offered(r), Browser: s.browser}
 	s.Pages.Render(w, r, http.StatusOK, page)
+}
+
+// offered names the methods that the login page shows to the browser of a request.
+func (s *Server) offered(r *http.Request) []string {
+	var names []string
+	for _, m := range s.methods {
+		if c, ok := m.(ChoosyMethod); !ok || c.Offered(r) {
+			names = append(names, m.Name())
+		}
+	}
+	return names
 }
 
 // Succeed opens a session on a proof, in the place of the one that the browser had, and sends the person on.

@@ -22,7 +22,7 @@ func userReset() cli.Command {
 With --address, the person is asked for an ordinary address at the next login, and proves it anew. With
 --sessions, everything that the person has open ends, at once here and within two seconds in each gateway that
 runs; they may sign in again. With --factor, the person's password, phone apps (totp), recovery codes, passkeys,
-or all of these are gone at once, and open no login any more; sessions that they opened go on, unless --sessions
+phones, or all of these are gone at once, and open no login any more; sessions that they opened go on, unless --sessions
 is given too. The person adds new ones after signing in with the card.
 
   authgw user reset --config /etc/authgw/authgw.yaml --address 810000000001
@@ -42,13 +42,13 @@ type resetJSON struct {
 
 // kinds reads the kinds of --factor, which may be repeated.
 func kinds(all *[]store.FactorKind) func(string) error {
-	known := []store.FactorKind{store.Password, store.TOTP, store.Recovery, store.Passkey}
+	known := []store.FactorKind{store.Password, store.TOTP, store.Recovery, store.Passkey, store.Phone}
 	return func(text string) error {
 		switch {
 		case text == "all":
 			*all = known
 		case !slices.Contains(known, store.FactorKind(text)):
-			return errors.New("password, totp, recovery, passkey or all expected")
+			return errors.New("password, totp, recovery, passkey, phone or all expected")
 		case !slices.Contains(*all, store.FactorKind(text)):
 			*all = append(*all, store.FactorKind(text))
 		}
@@ -62,7 +62,7 @@ func runUserReset(ctx context.Context, fs *flag.FlagSet, args []string, io cli.S
 	address := fs.Bool("address", false, "forget the ordinary address")
 	sessions := fs.Bool("sessions", false, "end all sessions")
 	var factors []store.FactorKind
-	fs.Func("factor", "remove the means of proof of a `KIND`: password, totp, recovery, passkey or all; may be repeated", kinds(&factors))
+	fs.Func("factor", "remove the means of proof of a `KIND`: password, totp, recovery, passkey, phone or all; may be repeated", kinds(&factors))
 	rest, err := cli.Parse(fs, args, 1, 1)
 	if err != nil {
 		return err

@@ -54,7 +54,7 @@ type structureJSON struct {
 
 type factorJSON struct {
 	ID    string    `json:"id"`
-	Kind  string    `json:"kind"` // password, totp, recovery, passkey
+	Kind  string    `json:"kind"` // password, totp, recovery, passkey, phone
 	Label string    `json:"label"`
 	Added time.Time `json:"added"`
 }

@@ -13,6 +13,7 @@ type Kind string
 const (
 	LoginSucceeded    Kind = "login_succeeded"
 	LoginRefused      Kind = "login_refused"
+	LoginApproved     Kind = "login_approved" // on a phone; LoginSucceeded follows when the workstation takes it
 	SessionOpened     Kind = "session_opened"
 	SessionEnded      Kind = "session_ended"
 	ServiceEntered    Kind = "service_entered"

@@ -73,7 +73,7 @@ services: [{name: mail, host: mail.example.fr, backend: "http://127.0.0.1:8080",
 database: authgw.db
 `
 
-var byValue = cmp.Options{cmpopts.EquateComparable(netip.AddrPort{}), cmpopts.EquateEmpty()}
+var byValue = cmp.Options{cmpopts.EquateComparable(netip.AddrPort{}, netip.Prefix{}), cmpopts.EquateEmpty()}
 
 func TestGatewayWithEverythingSet(t *testing.T) {
 	dir := directory(t)

@@ -14,7 +14,8 @@ const (
 	Password FactorKind = "password"
 	TOTP     FactorKind = "totp"
 	Recovery FactorKind = "recovery"
-	Passkey  FactorKind = "passkey"
+	Passkey  FactorKind = "passkey" // of a workstation, or a key that one carries
+	Phone    FactorKind = "phone"   // a passkey that approves what a workstation shows
 )
 
 // Factor is a means of proof that a person has enrolled. It has no LogValue: it is not to be logged.
@@ -95,7 +96,7 @@ func (s *Store) Factors(ctx context.Context, subject string) ([]Factor, error) {
 	return all, failed("list factors", rows.Err())
 }
 
-// FactorByExternal returns the passkey of a credential id, or ErrNotFound.
+// FactorByExternal returns the passkey, of a phone or not, of a credential id, or ErrNotFound.
 func (s *Store) FactorByExternal(ctx context.Context, external string) (Factor, error) {
 	f, err := scanFactor(s.db.row(ctx, "SELECT "+factorColumns+" FROM factors WHERE external_id = ?1 AND external_id <> ''", external))
 	return f, failed("find factor", err)

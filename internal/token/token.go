@@ -24,6 +24,7 @@ const (
 	Entry   Kind = "entry"   // carries a session from the auth host to a service host
 	State   Kind = "state"   // binds an entry to the browser that asked
 	Known   Kind = "known"   // recognises a browser that a person signed in with; opens nothing
+	Phone   Kind = "phone"   // binds what a phone has claimed to its browser
 )
 
 // Len is the length of a token in characters.

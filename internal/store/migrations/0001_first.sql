@@ -118,7 +118,7 @@ CREATE TABLE codes (
 CREATE TABLE factors (
     id          TEXT PRIMARY KEY,
     subject     TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
-    kind        TEXT NOT NULL CHECK (kind IN ('password', 'totp', 'recovery', 'passkey')),
+    kind        TEXT NOT NULL CHECK (kind IN ('password', 'totp', 'recovery', 'passkey', 'phone')),
     label       TEXT NOT NULL,                -- as the person calls it; may be empty
     acr         TEXT NOT NULL,                -- of a login with it, at most: that of the login that enrolled it
     secret      TEXT NOT NULL,                -- a password's hash, a sealed seed, a public key with what belongs to it
