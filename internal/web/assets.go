@@ -28,6 +28,9 @@ var assetTypes = map[string]string{
 	".css": "text/css; charset=utf-8",
 	".js":  "text/javascript; charset=utf-8",
 	".svg": "image/svg+xml",
+	".png": "image/png",
+
+	".webmanifest": "application/manifest+json", // Web Application Manifest, section 4
 }
 
 func loadAssets(mount string) (*assets, error) {

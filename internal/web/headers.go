@@ -34,5 +34,10 @@ func setHeaders(h http.Header, csp string) {
 	// The tab of a card login is opened with noopener, so nothing is lost by cutting it from other windows.
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()")
+	h.Set("Permissions-Policy", permissions("camera=()"))
+}
+
+// permissions is what a page may ask the browser for: nothing, but perhaps the camera.
+func permissions(camera string) string {
+	return camera + ", display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 }

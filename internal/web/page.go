@@ -206,6 +206,58 @@ type RecoveryPage struct {
 	Made   time.Time
 }
 
+// PasskeyPage asks the browser for a passkey. Its script gives Options, a JSON object, to navigator.credentials.get and sends the answer,
+// as JSON, in the field "answer" of a form.
+type PasskeyPage struct {
+	Options  string
+	Action   string // of the form
+	RetryURL string
+}
+
+// PasskeyAddPage adds a passkey of the computer that shows it. Its script asks for what navigator.credentials.create needs by a POST to
+// Options, and sends the answer as PasskeyPage does. Problem is empty, or says why there is no key: "failed", "full" (there are as many as
+// there may be), "late".
+type PasskeyAddPage struct {
+	Person  Person
+	Options string // path
+	Action  string // of the form, with the field "label" too
+	Label   string // what the device is called unless the person says otherwise
+	Problem string
+}
+
+// PhoneAddPage adds a phone, step by step: "begin" (what will happen), "shown" (the QR code), "claimed" (the phone shows a number, which
+// is asked for here), "confirmed" (the phone makes its key), "done", "ended". Its script loads it anew when the step is another.
+type PhoneAddPage struct {
+	Person         Person
+	Step           string
+	Begin          string // action of the form that begins, or begins anew
+	Code           string // address in the QR code, at the step shown
+	Confirm        string // action of the form that sends the field "number"
+	Events, Status string // paths from which the script learns of the next step
+	Label          string // of the phone, when it is done
+	Reason         string // of the end: expired, wrong_number, not_me, failed, full; others are drawn as expired
+}
+
+// QRPage is a login that a phone approves, step by step: "shown" (the QR code), "claimed" (the number that the phone asks for),
+// "picked" (the phone asks its owner), "approved" (its script sends the form at once), "ended". Events and Status are as in PhoneAddPage.
+type QRPage struct {
+	Step           string
+	Service        string // title of the service that the person wants; empty: the portal
+	Code           string // address in the QR code, at the step shown
+	Number         string // at the step claimed
+	Finish         string // action of the form that opens the session, once the phone has approved it
+	Begin          string // action of the form that begins anew
+	Events, Status string
+	Reason         string // of the end: expired, wrong_number, not_me, failed, account_disabled; others are drawn as expired
+	RetryURL       string
+}
+
+// PhonePage is the app of the phone, whose script does everything. View is what it shows first, of the parts that it has: empty for
+// the start.
+type PhonePage struct {
+	View string
+}
+
 // SigningOutPage is seen for a moment while a sign-out goes round the services. It leads on to Next by itself.
 type SigningOutPage struct {
 	Next string // http or https URL
@@ -217,8 +269,8 @@ type SignedOutPage struct{}
 // ErrorPage tells a person what happened and what to do. Code is a word of the catalogue: a reason of package certs with the
 // prefix "card_" (card_expired …), or one of: bad_request, not_found, too_large, timeout, unavailable, internal, forbidden,
 // login_unknown (the login is over, was used, or belongs to another browser), session_over (a form came without a session),
-// misdirected, backend_down, backend_slow, service_not_allowed (the service is not open to this person), level_too_low (the
-// service asks for a stronger login), no_account, account_ambiguous (two accounts match), account_disabled, register_needed (the
+// passkey_refused, qr_network (no login with a phone from this network), misdirected, backend_down, backend_slow, service_not_allowed
+// (the service is not open to this person), level_too_low (the service asks for a stronger login), no_account, account_ambiguous (two accounts match), account_disabled, register_needed (the
 // account is not complete), no_second_factor (the password was right, and there is nothing to go on with).
 type ErrorPage struct {
 	Code     string
@@ -294,6 +346,11 @@ func (OTPCodePage) template() string      { return "otp_code" }
 func (PasswordPage) template() string     { return "password" }
 func (TOTPPage) template() string         { return "totp" }
 func (RecoveryPage) template() string     { return "recovery" }
+func (PasskeyPage) template() string      { return "passkey" }
+func (PasskeyAddPage) template() string   { return "passkey_add" }
+func (PhoneAddPage) template() string     { return "phone_add" }
+func (QRPage) template() string           { return "qr" }
+func (PhonePage) template() string        { return "phone" }
 func (SigningOutPage) template() string   { return "signing_out" }
 func (SignedOutPage) template() string    { return "signed_out" }
 func (ErrorPage) template() string        { return "error" }

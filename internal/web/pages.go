@@ -62,6 +62,15 @@ type peopled interface{ person() *Person }
 // refreshing is a page that leads on without a script. The value is that of the header Refresh (HTML, section 4.2.5.3).
 type refreshing interface{ refresh() string }
 
+// exceptional is a page with headers that differ.
+type exceptional interface{ headers(http.Header) }
+
+// headers lets the app of the phone be installed and use the camera: this page, and no other.
+func (PhonePage) headers(h http.Header) {
+	h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; manifest-src 'self'; worker-src 'self'")
+	h.Set("Permissions-Policy", permissions("camera=(self)"))
+}
+
 func (p AgentStatusPage) refresh() string { return "1" }
 
 func (p SigningOutPage) refresh() string {
@@ -79,6 +88,8 @@ func (p AccountPage) person() *Person      { return &p.Person }
 func (p PasswordPage) person() *Person     { return &p.Person }
 func (p TOTPPage) person() *Person         { return &p.Person }
 func (p RecoveryPage) person() *Person     { return &p.Person }
+func (p PasskeyAddPage) person() *Person   { return &p.Person }
+func (p PhoneAddPage) person() *Person     { return &p.Person }
 func (p ErrorPage) person() *Person        { return p.Person }
 
 // NewPages checks site and prepares its pages.
@@ -150,6 +161,8 @@ func parseTemplates(lang string, a *assets) (map[string]*template.Template, erro
 func pageNames() []string {
 	return []string{
 		"login", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "totp", "recovery", "signing_out", "signed_out", "error",
+		"login", "wait", "portal", "register", "register_code", "registered", "account", "signing_out", "signed_out", "error",
+		"passkey", "passkey_add", "phone_add", "qr", "phone",
 		"agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home",
 	}
 }
@@ -169,6 +182,9 @@ func (p *Pages) Render(w http.ResponseWriter, r *http.Request, status int, page 
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Content-Language", lang)
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if e, ok := page.(exceptional); ok {
+		e.headers(h)
+	}
 	if f, ok := page.(refreshing); ok && f.refresh() != "" {
 		h.Set("Refresh", f.refresh())
 	}

@@ -12,7 +12,7 @@ import (
 func Samples() map[string]web.Page {
 	person := web.Person{Name: "Dr Jeanne Martin", Profession: "10", CardType: "CPS"}
 	return map[string]web.Page{
-		"login":           web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "qr", "psc"}, Browser: "/login/card/browser", Notice: "expired"},
+		"login":           web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "passkey", "qr", "psc"}, Browser: "/login/card/browser", Notice: "expired"},
 		"wait":            web.WaitPage{StatusURL: "/login/card/status", AgentURL: "authgw-agent:start/demo", RetryURL: "/login"},
 		"portal":          web.PortalPage{Person: person, Services: services()},
 		"portal empty":    web.PortalPage{Person: person},
@@ -42,6 +42,30 @@ func Samples() map[string]web.Page {
 		"recovery":        web.RecoveryPage{Person: person, Action: "/account/recovery", Done: "/account", Count: 10, Has: true, Left: 2},
 		"recovery codes":  web.RecoveryPage{Person: person, Done: "/account", Count: 10, Codes: []string{"34679-ACEFG", "HJKMN-PRTWX", "Y3467-9ACEF"}, Made: time.Now()},
 		"error second":    web.ErrorPage{Code: "no_second_factor", Support: "K7QM2X9D", RetryURL: "/login"},
+		"passkey":         web.PasskeyPage{Options: `{"challenge":"AAAA"}`, Action: "/login/passkey/finish", RetryURL: "/login"},
+		"passkey add":     web.PasskeyAddPage{Person: person, Options: "/account/passkey/options", Action: "/account/passkey", Label: "Firefox 153, Linux", Problem: "failed"},
+		"phone add":       web.PhoneAddPage{Person: person, Step: "begin", Begin: "/account/phone"},
+		"phone add code":  web.PhoneAddPage{Person: person, Step: "shown", Code: codeAddress, Events: "/account/phone/events", Status: "/account/phone/status"},
+		"phone add asks":  web.PhoneAddPage{Person: person, Step: "claimed", Confirm: "/account/phone/confirm", Events: "/account/phone/events", Status: "/account/phone/status"},
+		"phone add waits": web.PhoneAddPage{Person: person, Step: "confirmed", Events: "/account/phone/events", Status: "/account/phone/status"},
+		"phone add done":  web.PhoneAddPage{Person: person, Step: "done", Label: "Safari 18, iOS"},
+		"phone add ended": web.PhoneAddPage{Person: person, Step: "ended", Begin: "/account/phone", Reason: "wrong_number"},
+		"qr":              web.QRPage{Step: "shown", Service: "Messagerie", Code: codeAddress, Finish: "/login/qr/finish", Events: "/login/qr/events", Status: "/login/qr/status", RetryURL: "/login"},
+		"qr number":       web.QRPage{Step: "claimed", Service: "Messagerie", Number: "42", Finish: "/login/qr/finish", Events: "/login/qr/events", Status: "/login/qr/status", RetryURL: "/login"},
+		"qr picked":       web.QRPage{Step: "picked", Finish: "/login/qr/finish", Events: "/login/qr/events", Status: "/login/qr/status", RetryURL: "/login"},
+		"qr approved":     web.QRPage{Step: "approved", Finish: "/login/qr/finish", Events: "/login/qr/events", Status: "/login/qr/status", RetryURL: "/login"},
+		"qr ended":        web.QRPage{Step: "ended", Begin: "/login/qr", Reason: "not_me", RetryURL: "/login"},
+		"phone":           web.PhonePage{},
+		"phone scan":      web.PhonePage{View: "scan"},
+		"phone wait":      web.PhonePage{View: "wait"},
+		"phone login":     web.PhonePage{View: "login"},
+		"phone sign":      web.PhonePage{View: "sign"},
+		"phone enrol":     web.PhonePage{View: "enrol"},
+		"phone create":    web.PhonePage{View: "create"},
+		"phone done":      web.PhonePage{View: "done"},
+		"phone added":     web.PhonePage{View: "added"},
+		"phone denied":    web.PhonePage{View: "denied"},
+		"phone fault":     web.PhonePage{View: "fault"},
 		"signing out":     web.SigningOutPage{Next: "https://mail.example/.authgw/leave"},
 		"signed out":      web.SignedOutPage{},
 		"error":           web.ErrorPage{Code: "card_expired", Support: "K7QM2X9D", RetryURL: "/login", Person: &person},
@@ -69,6 +93,9 @@ func totp(person web.Person, problem string) web.TOTPPage {
 		URI: "otpauth://totp/ProMess:899700218896?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=ProMess",
 	}
 }
+
+// codeAddress is as long as the addresses in the QR codes are.
+const codeAddress = "https://auth.hopital.example/phone#l.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA.1.k1.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 
 func services() []web.PortalService {
 	return []web.PortalService{
