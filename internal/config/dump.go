@@ -57,6 +57,17 @@ func (g *Gateway) Dump() string {
 	d.duration("database_grace", g.DatabaseGrace)
 	d.text("seal_keys", g.SealKeys)
 	d.mail(g.Mail)
+	d.open("passkeys")
+	d.set("enabled", g.Passkeys.Enabled)
+	d.close()
+	d.open("phone")
+	d.set("enabled", g.Phone.Enabled)
+	var networks []string
+	for _, n := range g.Phone.Networks {
+		networks = append(networks, n.String())
+	}
+	d.texts("networks", networks)
+	d.close()
 	if g.Support != (Support{}) {
 		d.open("support")
 		d.text("phone", g.Support.Phone)

@@ -27,6 +27,9 @@ import (
 	"promess/authgw/proxy"
 )
 
+// product is what people know the gateway as.
+const product = "ProMess"
+
 const (
 	// Grace is how long requests may finish when the gateway stops.
 	Grace = 10 * time.Second
@@ -153,7 +156,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 		})
 	}
 	site := web.Site{
-		Name: "ProMess", SupportPhone: c.Gateway.Support.Phone, SupportMail: c.Gateway.Support.Mail, FormAction: forms, Log: c.Log,
+		Name: product, SupportPhone: c.Gateway.Support.Phone, SupportMail: c.Gateway.Support.Mail, FormAction: forms, Log: c.Log,
 	}
 	pages, err := web.NewPages(site)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"promess/authgw/certs"
 	"promess/authgw/idp"
 	"promess/authgw/idp/card"
+	"promess/authgw/idp/passkey"
+	"promess/authgw/idp/qr"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/metrics"
 	"promess/authgw/internal/vhost"
@@ -16,6 +18,7 @@ type parts struct {
 	materials    Materials
 	verdicts     *verdicts
 	card         *card.Method
+	phone        *qr.Method // nil: phones approve no logins
 	hosts        vhost.Config
 	certificates []metrics.Certificate
 	registration *idp.Registration // nil: no messages can be sent
@@ -38,8 +41,12 @@ func (g *Gateway) build(c Config) (*parts, error) {
 		Server: provider, Verifier: g.judge.verifier, Gateway: c.Gateway.Name, AgentPort: c.Gateway.AgentPort,
 		BrowserOrigin: browserOrigin(c.Gateway), EndOnRemoval: c.Gateway.Card.EndOnRemoval, Store: g.store, Log: c.Log, Now: c.Now,
 	})
+	methods, err := p.methods(c, provider)
+	if err != nil {
+		return nil, err
+	}
 	hosts := []vhost.Host{
-		{Name: c.Gateway.Hosts.Auth, Handler: provider.Handler(p.card)},
+		{Name: c.Gateway.Hosts.Auth, Handler: provider.Handler(methods...)},
 		{Name: c.Gateway.Hosts.Card, Client: vhost.CardOfAgent, Handler: p.card.CardHost()},
 	}
 	if name := c.Gateway.Hosts.BrowserCard; name != "" {
@@ -58,6 +65,36 @@ func (g *Gateway) build(c Config) (*parts, error) {
 	}
 	p.certificates = firstToExpire(p.hosts)
 	return p, nil
+}
+
+// methods are the ways to sign in, in the order of the login page.
+func (p *parts) methods(c Config, provider *idp.Server) ([]idp.Method, error) {
+	all := []idp.Method{p.card}
+	if !c.Gateway.Passkeys.Enabled && !c.Gateway.Phone.Enabled {
+		return all, nil
+	}
+	keys, err := passkey.NewCredentials(passkey.Config{Server: provider, Product: product, Store: provider.Store, Log: c.Log, Now: c.Now})
+	if err != nil {
+		return nil, err
+	}
+	if c.Gateway.Passkeys.Enabled {
+		all = append(all, passkey.New(keys))
+	}
+	if c.Gateway.Phone.Enabled {
+		p.phone = qr.New(qr.Config{
+			Server: provider, Credentials: keys, Keys: c.Materials.SealKeys, Networks: c.Gateway.Phone.Networks, Store: provider.Store, Log: c.Log, Now: c.Now,
+		})
+		all = append(all, p.phone)
+	}
+	return all, nil
+}
+
+// stop lets go of requests that wait for longer than a server that stops does. It is called once.
+func (p *parts) stop() {
+	p.card.Stop()
+	if p.phone != nil {
+		p.phone.Stop()
+	}
 }
 
 // firstToExpire returns, of each host, the end of the certificate that expires first: those who get it are turned away then.

@@ -125,22 +125,22 @@ func (g *Gateway) install(p *parts) error {
 	g.useMail(p.registration)
 	g.sessions.SetLimits(p.config.Session.Idle, p.config.Session.Absolute)
 	old := g.parts.Swap(p)
-	old.card.Stop() // agents that wait for an answer ask the new one
+	old.stop() // agents that wait for an answer ask the new one
 	return nil
 }
 
-// stop answers agents: they hold requests open for longer than the grace.
+// stop answers agents and workstations that wait for a phone: they hold requests open for longer than the grace.
 func (g *Gateway) stop() {
 	g.swap.Lock()
 	defer g.swap.Unlock()
 	g.stopped = true
-	g.parts.Load().card.Stop()
+	g.parts.Load().stop()
 }
 
 // needRestart names the keys at the top of a configuration that differ in what a running gateway cannot take. A key that is not known
 // here is one of them.
 func needRestart(old, next *config.Gateway) []string {
-	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys"}
+	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys", "Passkeys", "Phone"}
 	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
 	var keys []string
 	for i := range a.NumField() {
