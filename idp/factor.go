@@ -86,7 +86,7 @@ func (s *Server) removeFactor(w http.ResponseWriter, r *http.Request) {
 // noticeOf names a means of proof as the messages do; empty for one that they have no words for.
 func noticeOf(f store.Factor) mail.Factor {
 	return map[store.FactorKind]mail.Factor{
-		store.Password: mail.FactorPassword, store.TOTP: mail.FactorTOTP, store.Recovery: mail.FactorRecoveryCodes, store.Passkey: mail.FactorPasskey,
+		store.Password: mail.FactorPassword, store.TOTP: mail.FactorTOTP, store.Recovery: mail.FactorRecoveryCodes, store.Passkey: mail.FactorPasskey, store.Phone: mail.FactorPhone,
 	}[f.Kind]
 }
 
