@@ -1,0 +1,119 @@
+package otp
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"math/big"
+	"net/http"
+	"slices"
+	"time"
+
+	"promess/authgw/idp"
+	"promess/authgw/internal/mail"
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/web"
+)
+
+// A code by mail: for one login and one browser, at most ten minutes, five tries, once (D3).
+const (
+	mailDigits  = 8
+	mailTries   = 5
+	mailPurpose = "login code"
+	leastLeft   = time.Minute // of a login that a code is still sent for
+
+	dropTimeout = 5 * time.Second
+)
+
+// mailLimits keep whoever has a password from having many messages sent.
+func mailLimits() store.CodeLimits {
+	return store.CodeLimits{Interval: 30 * time.Second, Round: time.Hour, Most: 10}
+}
+
+// sendMail leaves a code for the address of the record, whatever the request says (D1). It waits for no mail server.
+func (m *Method) sendMail(w http.ResponseWriter, r *http.Request) {
+	s := m.Server
+	c, ok := m.current(w, r)
+	switch {
+	case !ok:
+		return
+	case !slices.Contains(c.ways, byMail):
+		s.Fail(w, r, http.StatusNotFound, "not_found")
+		return
+	case c.left(s.Now()) < leastLeft:
+		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
+		return
+	}
+	problem, err := m.leaveCode(r, c)
+	switch {
+	case err != nil:
+		s.Fault(w, r, "send login code", err)
+	case problem == "too_soon":
+		m.showCode(w, r, c, http.StatusTooManyRequests, web.OTPCodePage{Way: byMail, Problem: problem})
+	case problem != "":
+		m.showCode(w, r, c, http.StatusServiceUnavailable, web.OTPCodePage{Way: byMail, Problem: problem})
+	default:
+		http.Redirect(w, r, base+"/code?way="+byMail, http.StatusSeeOther)
+	}
+}
+
+// leaveCode puts a new code in the place of the one before. It returns the word for what kept it from doing so.
+func (m *Method) leaveCode(r *http.Request, c running) (problem string, err error) {
+	s := m.Server
+	address, err := s.CodeAddress(r.Context(), c.account)
+	if err != nil {
+		return "", err
+	}
+	code, err := newDigits(mailDigits)
+	if err != nil {
+		return "", err
+	}
+	now := s.Now()
+	kept := store.Code{
+		Purpose: store.ForLogin, Subject: c.account.Subject, Holder: c.login.ID(), Address: address, Tries: mailTries, Sent: now, Expires: c.login.Expires,
+		MAC: m.Keys.MAC(mailPurpose, c.account.Subject, c.login.ID(), address, code),
+	}
+	ok, err := s.Store.AddCode(r.Context(), kept, mailLimits())
+	switch {
+	case err != nil:
+		return "", err
+	case !ok:
+		return "too_soon", nil
+	}
+	err = s.Registration.Outbox.Put(r.Context(), c.account, mail.Notice{
+		Kind: mail.LoginCode, Language: s.Pages.Language(r), At: now, Code: code, Valid: c.left(now), Source: idp.Source(r),
+		Browser: web.BrowserName(r.UserAgent()), Service: s.WantedService(r),
+	})
+	if err == nil {
+		return "", nil
+	}
+	s.Log.Warn("login code not sent", "subject", c.account.Subject, "error", err)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dropTimeout)
+	defer cancel()
+	return "unsent", s.Store.DropCode(ctx, kept)
+}
+
+func newDigits(n int64) (string, error) {
+	number, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(10), big.NewInt(n), nil))
+	if err != nil {
+		return "", fmt.Errorf("make code: %w", err) // unreachable: the source of random bytes does not fail
+	}
+	return fmt.Sprintf("%0*d", n, number), nil
+}
+
+// proveMail compares a code with the one that was sent for this login. A code that went elsewhere than to the record's address of today is
+// worth nothing.
+func (m *Method) proveMail(r *http.Request, c running, code string) (string, error) {
+	s := m.Server
+	kept, err := s.Store.TryCode(r.Context(), store.ForLogin, c.account.Subject, c.login.ID(), s.Now())
+	if err != nil {
+		return "", err
+	}
+	if kept.Address != c.account.Address || !m.Keys.CheckMAC(mailPurpose, kept.MAC, c.account.Subject, c.login.ID(), kept.Address, code) {
+		return "", store.ErrNotFound
+	}
+	if err := s.Store.UseCode(r.Context(), kept, s.Now()); err != nil {
+		return "", err // store.ErrNotFound: used meanwhile
+	}
+	return idp.ACRTwoFactor, nil
+}

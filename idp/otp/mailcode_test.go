@@ -1,0 +1,163 @@
+package otp_test
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"promess/authgw/internal/store"
+)
+
+// asked is a browser that has had a code sent, with the code.
+func (w *world) asked(t testing.TB) (*browser, string) {
+	t.Helper()
+	b := w.first(t)
+	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	return b, w.mailed(t)
+}
+
+// D1: the code goes to the address of the record, whatever a request says.
+func TestD1CodeGoesToTheAddressOfTheRecord(t *testing.T) {
+	w := enrolled(t)
+	b := w.first(t)
+	b.post("/login/otp/mail", "address", "thief@example.org", "to", "thief@example.org", "mail", "thief@example.org", "email", "thief@example.org").
+		wantTo(t, "/login/otp/code?way=mail")
+	m := w.told(t, "Votre code de connexion")
+	if m.To != home || strings.Contains(m.Raw, "thief@") {
+		t.Errorf("the code went to %q", m.To)
+	}
+	// It says where and when it was asked for.
+	for _, want := range []string{"127.0.0.1", "Firefox 153, Linux", "24/11/2026 à 13 h 00"} {
+		if !strings.Contains(m.Text, want) {
+			t.Errorf("the message does not say %q:\n%s", want, m.Text)
+		}
+	}
+}
+
+// D2: no code goes to a mailbox that the login itself opens, nor to a domain that the gateway protects.
+func TestD2NoCodeToAMailboxThatItOpens(t *testing.T) {
+	for _, address := range []string{"jeanne@mssante.fr", "jeanne@chu.mssante.fr", "someone.else@hopital.mssante.fr", ""} {
+		t.Run(address, func(t *testing.T) {
+			w := enrolled(t)
+			k := w.addApp(t, "")
+			b := w.first(t)
+			if err := w.store.SetAddress(t.Context(), w.account(t).Subject, address, w.now()); err != nil {
+				t.Fatal(err)
+			}
+			if p := b.get("/login/otp/code"); strings.Contains(p.body, "mail") && strings.Contains(p.body, "/login/otp/mail") {
+				t.Error("a code by mail is offered")
+			}
+			b.post("/login/otp/mail").want(t, http.StatusNotFound)
+			b.post("/login/otp/code/mail", "code", "12345678").want(t, http.StatusNotFound)
+			b.post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/")
+		})
+	}
+}
+
+// D3: a code is good once, in the browser and the login that asked for it, and for one purpose.
+func TestD3MailedCodeIsBoundToItsLogin(t *testing.T) {
+	w := enrolled(t)
+	b, code := w.asked(t)
+	other := w.first(t)
+	other.post("/login/otp/code/mail", "code", code).want(t, http.StatusUnprocessableEntity)
+	other.wantSignedIn(false)
+	w.wantRefusal(t, "wrong_code")
+	b.post("/login/otp/code/mail", "code", code).wantTo(t, "/")
+	b.post("/login/otp/code/mail", "code", code).wantTo(t, "/login/otp?problem=over")
+
+	// A second login in the same browser is another one.
+	b = w.first(t)
+	b.post("/login/otp/code/mail", "code", code).want(t, http.StatusUnprocessableEntity)
+	b.wantSignedIn(false)
+}
+
+// D3: five tries, then the code is worth nothing.
+func TestD3MailedCodeBurnsAfterFiveTries(t *testing.T) {
+	w := enrolled(t)
+	b, code := w.asked(t)
+	for i := range 5 {
+		p := b.post("/login/otp/code/mail", "code", off(code))
+		if i < 4 {
+			p.want(t, http.StatusUnprocessableEntity, textWrongCode)
+			continue
+		}
+		p.want(t, http.StatusUnprocessableEntity, "Ce code n’est plus valable.", "Recevoir un code")
+	}
+	w.advance(3 * time.Second)
+	b.post("/login/otp/code/mail", "code", code).want(t, http.StatusUnprocessableEntity)
+	b.wantSignedIn(false)
+}
+
+// D3: a code ends with its login, ten minutes after the password, and the message says so.
+func TestD3MailedCodeIsLate(t *testing.T) {
+	w := enrolled(t)
+	b := w.first(t)
+	w.advance(4 * time.Minute)
+	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	m := w.told(t, "Votre code de connexion")
+	if !strings.Contains(m.Text, "6 minutes") {
+		t.Errorf("the message does not say that the code is good for 6 minutes:\n%s", m.Text)
+	}
+	w.advance(6 * time.Minute)
+	b.post("/login/otp/code/mail", "code", mailedCode.FindString(m.Text)).wantTo(t, "/login/otp?problem=over")
+	b.wantSignedIn(false)
+
+	b = w.first(t)
+	w.advance(9*time.Minute + 30*time.Second)
+	b.post("/login/otp/mail").wantTo(t, "/login/otp?problem=over") // no code that is late when it comes
+}
+
+// A new code takes the place of the old, not sooner than after half a minute, and not more than ten an hour.
+func TestCodeIsSentAgainWithPatience(t *testing.T) {
+	w := enrolled(t)
+	b, old := w.asked(t)
+	b.post("/login/otp/mail").want(t, http.StatusTooManyRequests, "Un code vient déjà d’être envoyé.", `name="code"`)
+	w.advance(30 * time.Second)
+	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	code := w.mailed(t)
+	b.post("/login/otp/code/mail", "code", old).want(t, http.StatusUnprocessableEntity, textWrongCode)
+	b.post("/login/otp/code/mail", "code", code).wantTo(t, "/")
+	for range 8 {
+		w.advance(30 * time.Second)
+		w.first(t).post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	}
+	w.advance(30 * time.Second)
+	w.first(t).post("/login/otp/mail").want(t, http.StatusTooManyRequests)
+}
+
+// An address that was changed since is no longer the person's: a code that went to the old one opens nothing.
+func TestD1CodeToAnAddressOfBeforeIsWorthNothing(t *testing.T) {
+	w := enrolled(t)
+	b, code := w.asked(t)
+	if err := w.store.SetAddress(t.Context(), w.account(t).Subject, "jeanne@example.org", w.now()); err != nil {
+		t.Fatal(err)
+	}
+	b.post("/login/otp/code/mail", "code", code).want(t, http.StatusUnprocessableEntity)
+	b.wantSignedIn(false)
+}
+
+// D16: that the mail server is slow, or down, is in no answer; the message goes when it can.
+func TestD16AnswerDoesNotWaitForTheMailServer(t *testing.T) {
+	w := enrolled(t)
+	w.told(t, "Un moyen de connexion a été ajouté")
+	w.mail.FallSilent()
+	b := w.first(t)
+	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	b.get("/login/otp/code?way=mail").want(t, http.StatusOK, `name="code"`)
+	w.mail.Speak()
+	b.post("/login/otp/code/mail", "code", w.mailed(t)).wantTo(t, "/")
+}
+
+// The database has no code in it that somebody who reads it could use.
+func TestMailedCodeIsNotInTheDatabase(t *testing.T) {
+	w := enrolled(t)
+	b, code := w.asked(t)
+	kept, err := w.store.CodeOf(t.Context(), store.ForLogin, w.account(t).Subject, b.login().ID())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(kept.MAC, strings.ReplaceAll(code, " ", "")) || !strings.HasPrefix(kept.MAC, "1.k1.") || kept.Tries != 5 {
+		t.Errorf("kept = %+v, want a keyed hash with five tries", kept)
+	}
+}

@@ -1,0 +1,105 @@
+package otp
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/token"
+)
+
+// progress is what a login row keeps: its existence says that the password was right.
+type progress struct {
+	Subject string `json:"subject"`
+	ACR     string `json:"acr"`   // of the password, at most
+	Tries   int    `json:"tries"` // wrong codes that are left
+}
+
+// running is a login between its factors.
+type running struct {
+	login   store.Login
+	at      progress
+	account store.Account // as it is now
+	factors []store.Factor
+	ways    []string
+}
+
+// start writes a login that belongs to the request's browser alone.
+func (m *Method) start(w http.ResponseWriter, r *http.Request, p progress) error {
+	data, err := json.Marshal(p)
+	if err != nil {
+		return err
+	}
+	handle, browser := token.New(), token.New()
+	handleHash, _ := token.Of(token.Handle, handle) // nobody is given the handle
+	browserHash, _ := token.Of(token.Browser, browser)
+	now := m.Server.Now()
+	l := store.Login{Browser: browserHash, Method: Name, Expires: now.Add(loginLife), Progress: data}
+	if err := m.Server.Store.CreateLogin(r.Context(), handleHash, l, now); err != nil {
+		return err
+	}
+	state := m.Server.BrowserState(r)
+	state.Browser = browser
+	return m.Server.SaveBrowserState(w, r, state)
+}
+
+var errProgress = errors.New("the login has no progress that can be read")
+
+// current returns the login of the request's browser, or leads to the password and returns false: there is none, it is over, or it is
+// another method's.
+func (m *Method) current(w http.ResponseWriter, r *http.Request) (running, bool) {
+	c, err := m.find(r)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
+		return running{}, false
+	case err != nil:
+		m.Server.Fault(w, r, "find login", err)
+		return running{}, false
+	}
+	return c, true
+}
+
+func (m *Method) find(r *http.Request) (c running, err error) {
+	s, ctx := m.Server, r.Context()
+	browser, ok := token.Of(token.Browser, s.BrowserState(r).Browser)
+	if !ok {
+		return c, store.ErrNotFound
+	}
+	if c.login, err = s.Store.LoginOfBrowser(ctx, browser, Name, s.Now()); err != nil {
+		return c, err
+	}
+	if err := json.Unmarshal(c.login.Progress, &c.at); err != nil || c.at.Subject == "" {
+		return c, errProgress // not err, which may repeat it
+	}
+	if c.account, err = s.Store.AccountBySubject(ctx, c.at.Subject); err != nil {
+		return c, err
+	}
+	if c.account.Disabled { // since the password (D14)
+		return c, store.ErrNotFound
+	}
+	if c.factors, err = s.Store.Factors(ctx, c.at.Subject); err != nil {
+		return c, err
+	}
+	if c.ways, err = m.ways(ctx, c.account, c.factors); err == nil && len(c.ways) == 0 {
+		err = store.ErrNotFound // removed since: the password leads to what to do
+	}
+	return c, err
+}
+
+// take uses one of the login's tries up, before anything is compared. store.ErrNotFound: another request was faster, and this one is to be
+// sent again.
+func (m *Method) take(r *http.Request, c *running) error {
+	next := c.at
+	next.Tries--
+	data, err := json.Marshal(next)
+	if err != nil {
+		return err
+	}
+	if err := m.Server.Store.AdvanceLogin(r.Context(), c.login, data, false, m.Server.Now()); err != nil {
+		return err
+	}
+	c.at, c.login.Progress = next, data
+	return nil
+}

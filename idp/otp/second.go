@@ -1,0 +1,233 @@
+package otp
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"promess/authgw/idp"
+	"promess/authgw/idp/throttle"
+	"promess/authgw/internal/mail"
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/web"
+)
+
+// The ways to give the second factor, as they stand in addresses.
+const (
+	byTOTP     = "totp"
+	byMail     = "mail"
+	byRecovery = "recovery"
+)
+
+// way is one of them.
+type way struct {
+	kind store.FactorKind // for the audit; empty: a code by mail, which is no factor that somebody enrolled
+	// read returns a code as it was made, from how a person types it; false for what cannot be one.
+	read func(typed string) (string, bool)
+	// prove uses a code up that is right, and returns the level that it gives at most. store.ErrNotFound: it is wrong, late or used.
+	prove func(m *Method, r *http.Request, c running, code string) (acr string, err error)
+}
+
+// wayOf returns a way by its name.
+func wayOf(name string) (way, bool) {
+	v, ok := map[string]way{
+		byTOTP:     {store.TOTP, readDigits(totpDigits), (*Method).proveTOTP},
+		byMail:     {"", readDigits(mailDigits), (*Method).proveMail},
+		byRecovery: {store.Recovery, readRecovery, (*Method).proveRecovery},
+	}[name]
+	return v, ok
+}
+
+// ways are those that a person has, the quickest first.
+func (m *Method) ways(ctx context.Context, a store.Account, factors []store.Factor) ([]string, error) {
+	has := func(kind store.FactorKind) bool {
+		return slices.ContainsFunc(factors, func(f store.Factor) bool { return f.Kind == kind })
+	}
+	var all []string
+	if m.TOTP && has(store.TOTP) {
+		all = append(all, byTOTP)
+	}
+	if m.MailCode {
+		address, err := m.Server.CodeAddress(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		if address != "" {
+			all = append(all, byMail)
+		}
+	}
+	if m.Recovery && has(store.Recovery) {
+		all = append(all, byRecovery)
+	}
+	return all, nil
+}
+
+// askCode shows the ways, or the field of the one that was chosen. Who has only one has chosen.
+func (m *Method) askCode(w http.ResponseWriter, r *http.Request) {
+	c, ok := m.current(w, r)
+	if !ok {
+		return
+	}
+	chosen := r.URL.Query().Get("way")
+	if !slices.Contains(c.ways, chosen) {
+		chosen = ""
+	}
+	if len(c.ways) == 1 {
+		chosen = c.ways[0]
+	}
+	m.showCode(w, r, c, http.StatusOK, web.OTPCodePage{Way: chosen})
+}
+
+// showCode shows a way.
+func (m *Method) showCode(w http.ResponseWriter, r *http.Request, c running, status int, p web.OTPCodePage) {
+	for _, name := range c.ways {
+		if name != p.Way {
+			p.Ways = append(p.Ways, web.OTPWay{Name: name, Path: base + "/code?way=" + name})
+		}
+	}
+	p.Restart = base
+	if p.Way != "" {
+		p.Action = base + "/code/" + p.Way
+	}
+	switch p.Way {
+	case byTOTP:
+		p.Digits = totpDigits
+	case byMail:
+		p.Digits, p.Send, p.Address = mailDigits, base+"/mail", mail.Mask(c.account.Address)
+		code, err := m.Server.Store.CodeOf(r.Context(), store.ForLogin, c.account.Subject, c.login.ID())
+		switch {
+		case err == nil:
+			p.Sent = code.Tries > 0 && m.Server.Now().Before(code.Expires)
+			if !p.Sent && (p.Problem == "wrong" || p.Problem == "shape") {
+				p.Problem = "expired"
+			}
+		case !errors.Is(err, store.ErrNotFound):
+			m.Server.Fault(w, r, "find code", err)
+			return
+		}
+	}
+	m.Server.Pages.Render(w, r, status, p)
+}
+
+// submitCode takes the second factor. What cannot be a code costs no try, and proves nothing (D8).
+func (m *Method) submitCode(w http.ResponseWriter, r *http.Request) {
+	s := m.Server
+	c, ok := m.current(w, r)
+	if !ok {
+		return
+	}
+	name := r.PathValue("way")
+	by, known := wayOf(name)
+	if !known || !slices.Contains(c.ways, name) {
+		s.Fail(w, r, http.StatusNotFound, "not_found")
+		return
+	}
+	typed, ok := s.Field(w, r, "code")
+	if !ok {
+		return
+	}
+	code, ok := by.read(typed)
+	if !ok {
+		m.showCode(w, r, c, http.StatusUnprocessableEntity, web.OTPCodePage{Way: name, Problem: "shape"})
+		return
+	}
+	attempt, wait, err := m.attempt(r, c.account.Subject, "")
+	switch {
+	case err != nil:
+		s.Fault(w, r, "count attempt", err)
+		return
+	case wait > 0:
+		m.refused(r, c.account.Subject, "throttled", by.kind)
+		retryAfter(w, wait)
+		m.showCode(w, r, c, http.StatusTooManyRequests, web.OTPCodePage{Way: name, Problem: "throttled", Wait: wait})
+		return
+	}
+	m.judge(w, r, c, name, code, attempt)
+}
+
+// judge compares a code, and answers.
+func (m *Method) judge(w http.ResponseWriter, r *http.Request, c running, name, code string, attempt *throttle.Attempt) {
+	s := m.Server
+	by, _ := wayOf(name)
+	if err := m.take(r, &c); err != nil {
+		m.unjudged(r.Context(), attempt)
+		if errors.Is(err, store.ErrNotFound) { // two at once: one is looked at
+			http.Redirect(w, r, base+"/code?way="+name, http.StatusSeeOther)
+			return
+		}
+		s.Fault(w, r, "take a try", err)
+		return
+	}
+	acr, err := by.prove(m, r, c, code)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		m.wrongCode(w, r, c, name, by.kind)
+	case err != nil:
+		m.unjudged(r.Context(), attempt)
+		s.Fault(w, r, "check code", err)
+	default:
+		m.finish(w, r, c, acr, attempt)
+	}
+}
+
+func (m *Method) wrongCode(w http.ResponseWriter, r *http.Request, c running, name string, kind store.FactorKind) {
+	m.refused(r, c.account.Subject, "wrong_code", kind)
+	if c.at.Tries > 0 {
+		m.showCode(w, r, c, http.StatusUnprocessableEntity, web.OTPCodePage{Way: name, Problem: "wrong"})
+		return
+	}
+	if err := m.Server.Store.DropLogin(r.Context(), c.login, m.Server.Now()); err != nil {
+		m.Server.Fault(w, r, "end login", err)
+		return
+	}
+	http.Redirect(w, r, base+"?problem=tries", http.StatusSeeOther)
+}
+
+// finish uses the login up, once, and opens the session.
+func (m *Method) finish(w http.ResponseWriter, r *http.Request, c running, acr string, attempt *throttle.Attempt) {
+	s := m.Server
+	err := s.Store.FinishLogin(r.Context(), c.login, false, s.Now())
+	switch {
+	case errors.Is(err, store.ErrNotFound): // finished by another request, or late since we looked
+		m.unjudged(r.Context(), attempt)
+		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
+		return
+	case err != nil:
+		m.unjudged(r.Context(), attempt)
+		s.Fault(w, r, "finish login", err)
+		return
+	}
+	if err := attempt.Completed(r.Context()); err != nil {
+		s.Log.Warn("failures not forgotten", "subject", c.account.Subject, "error", err) // the person waits longer next time
+	}
+	s.Succeed(w, r, idp.Proof{
+		Method: Name, ACR: idp.Lower(idp.Lower(idp.ACRTwoFactor, c.at.ACR), acr), AMR: []string{"pwd", "otp", "mfa"}, Time: s.Now(), Subject: c.account.Subject,
+	})
+}
+
+// readDigits reads a code of n digits, with spaces where the person likes.
+func readDigits(n int) func(string) (string, bool) {
+	return func(typed string) (string, bool) {
+		code := without(typed, unicode.IsSpace)
+		return code, len(code) == n && strings.Trim(code, "0123456789") == ""
+	}
+}
+
+// without removes the characters that are not wanted.
+func without(text string, unwanted func(rune) bool) string {
+	return strings.Map(func(r rune) rune {
+		if unwanted(r) {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }
+
+// left is how long something may still be good that ends with the login.
+func (c running) left(now time.Time) time.Duration { return c.login.Expires.Sub(now) }
