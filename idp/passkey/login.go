@@ -138,7 +138,8 @@ func Reason(err error) string {
 func (m *Method) refuse(w http.ResponseWriter, r *http.Request, code, reason, subject string) {
 	support := idp.NewSupportCode()
 	m.Server.Record(audit.Event{
-		Kind: audit.LoginRefused, Outcome: "refused", Reason: reason, Subject: subject, Method: Name, Source: idp.Source(r), Support: support,
+		Kind: audit.LoginRefused, Outcome: "refused", Reason: reason, Subject: subject, Method: Name, Source: idp.Source(r),
+		Browser: web.BrowserName(r.UserAgent()), Support: support,
 	})
 	m.Server.Pages.Render(w, r, http.StatusForbidden, web.ErrorPage{Code: code, Support: support, RetryURL: "/login"})
 }

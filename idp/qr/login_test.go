@@ -207,7 +207,7 @@ func TestNotMeEndsTheLogin(t *testing.T) {
 			p, b := w.enrolled(t), w.Browser(t, workstation)
 			begin(t, b)
 			p.claim(code(t, b, "/login/qr"))
-			var asked told
+			var asked answered
 			if picked {
 				asked, _ = p.pick(shownNumber(t, b))
 			}

@@ -118,9 +118,11 @@ func (m *Method) claim(w http.ResponseWriter, r *http.Request) {
 		m.tell(w, r, l, a) // the same phone once more: its page was loaded anew
 		return
 	}
-	if a.Step != stepEnded && a.Step != stepDone {
-		m.recordSecond(r, name, a)
+	if a.Step == stepEnded || a.Step == stepDone {
+		refuse(w, http.StatusConflict, "expired")
+		return
 	}
+	m.recordSecond(r, name, a)
 	refuse(w, http.StatusConflict, "taken")
 }
 
@@ -192,7 +194,8 @@ func sameNetwork(a, b string) bool {
 
 // recordSecond notes that a code came twice: it was seen by somebody else too.
 func (m *Method) recordSecond(r *http.Request, name string, a attempt) {
-	e := audit.Event{Kind: audit.LoginRefused, Outcome: "refused", Reason: "second_phone", Method: Name, Source: a.Source, Detail: "phone at " + idp.Source(r)}
+	e := audit.Event{Kind: audit.LoginRefused, Outcome: "refused", Reason: "second_phone", Method: Name, Source: a.Source, Browser: a.Browser,
+		Detail: "phone at " + idp.Source(r)}
 	if name == adding {
 		e.Kind, e.Factor, e.Subject = audit.FactorAdded, string(store.Phone), a.Subject
 	}
@@ -202,8 +205,8 @@ func (m *Method) recordSecond(r *http.Request, name string, a attempt) {
 // recordEnd notes why a phone has ended a login. Source is where the login began, which is what somebody has to look for.
 func (m *Method) recordEnd(r *http.Request, a attempt, reason, subject string) {
 	m.Server.Record(audit.Event{
-		Kind: audit.LoginRefused, Outcome: "refused", Reason: reason, Subject: subject, Method: Name, Source: a.Source, Service: a.Service,
-		Detail: "phone at " + idp.Source(r),
+		Kind: audit.LoginRefused, Outcome: "refused", Reason: reason, Subject: subject, Method: Name, Source: a.Source, Browser: a.Browser,
+		Service: a.Service, Detail: "phone at " + idp.Source(r),
 	})
 }
 

@@ -67,8 +67,8 @@ func (w *world) phone(t testing.TB) *phone {
 	return &phone{w.Browser(t, telephone), passkeytest.New(idptest.Origin, idptest.Host)}
 }
 
-// told is what the app of a phone gets.
-type told struct {
+// answered is what the app of a phone gets.
+type answered struct {
 	Kind, Service, Source, Browser, Name, Number, Step, Error, Label string
 	Other                                                            bool
 	Numbers                                                          []string
@@ -76,22 +76,22 @@ type told struct {
 }
 
 // ask is what the app sends.
-func (p *phone) ask(path string, in any) (told, int) {
-	var out told
+func (p *phone) ask(path string, in any) (answered, int) {
+	var out answered
 	status := p.Ask("/phone/"+path, in, &out)
 	return out, status
 }
 
-func (p *phone) claim(code string) (told, int) {
+func (p *phone) claim(code string) (answered, int) {
 	return p.ask("claim", map[string]string{"code": code})
 }
-func (p *phone) deny() (told, int) { return p.ask("deny", struct{}{}) }
-func (p *phone) pick(number string) (told, int) {
+func (p *phone) deny() (answered, int) { return p.ask("deny", struct{}{}) }
+func (p *phone) pick(number string) (answered, int) {
 	return p.ask("pick", map[string]string{"number": number})
 }
 
 // approve signs what the server asks for.
-func (p *phone) approve(t testing.TB, options any) (told, int) {
+func (p *phone) approve(t testing.TB, options any) (answered, int) {
 	t.Helper()
 	answer, err := p.device.Get(encode(t, options))
 	if err != nil {
@@ -157,7 +157,7 @@ func (w *world) enrolled(t testing.TB, change ...func(*passkeytest.Device)) *pho
 }
 
 // add makes the key of a phone that was confirmed.
-func (p *phone) add(t testing.TB, label string) (told, int) {
+func (p *phone) add(t testing.TB, label string) (answered, int) {
 	t.Helper()
 	asked, status := p.ask("options", struct{}{})
 	if status != http.StatusOK {

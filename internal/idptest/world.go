@@ -44,6 +44,8 @@ type World struct {
 	Store  *store.Store
 	Log    *slog.Logger
 
+	Handler http.Handler // of the auth host, for who needs no listener
+
 	pki     *testpki.PKI
 	address string
 	written output
@@ -96,8 +98,9 @@ func (w *World) serve(t testing.TB, methods []idp.Method) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	w.Handler = w.Server.Handler(methods...)
 	server, err := vhost.New(vhost.Config{
-		Hosts: []vhost.Host{{Name: Host, Handler: w.Server.Handler(methods...)}}, Certificates: []tls.Certificate{cert}, PublicPort: 443, Log: w.Log,
+		Hosts: []vhost.Host{{Name: Host, Handler: w.Handler}}, Certificates: []tls.Certificate{cert}, PublicPort: 443, Log: w.Log,
 	})
 	if err != nil {
 		t.Fatal(err)
