@@ -45,7 +45,10 @@ func (m *Method) leave(id string) {
 // it waits it asks the database nothing.
 func (m *Method) follow(find finder) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		l, err := find(r)
+		var l store.Login
+		var err error
+		aside(func() { l, err = find(r.WithContext(r.Context())) }) // a copy: what is found for it is not kept while this one waits
+		l.Progress, l.Outcome = nil, nil                            // nor is this
 		switch {
 		case errors.Is(err, store.ErrNotFound):
 			w.WriteHeader(http.StatusNoContent) // a browser comes back for no more: HTML, section 9.2.3
@@ -101,11 +104,9 @@ func (s *stream) run(l store.Login) {
 		}
 		if look {
 			look = false
-			found, err := s.m.Store.LoginByHandle(s.r.Context(), l.Handle, l.Method, s.m.Now())
-			if err != nil && !errors.Is(err, store.ErrNotFound) {
-				return // the browser opens another stream
-			}
-			if !s.step(found, err == nil) {
+			var more bool
+			aside(func() { more = s.look(l) })
+			if !more {
 				return
 			}
 		}
@@ -114,7 +115,9 @@ func (s *stream) run(l store.Login) {
 			s.write("step", stepOver)
 			return
 		}
-		if !s.beat(l, now) {
+		var alive bool
+		aside(func() { alive = s.beat(l, now) })
+		if !alive {
 			return
 		}
 		next := min(heartbeat, l.Expires.Sub(now))
@@ -123,6 +126,29 @@ func (s *stream) run(l store.Login) {
 		}
 		timer.Reset(max(next, time.Millisecond))
 	}
+}
+
+// aside calls f on another goroutine and waits for it. The database and the drawing need a large stack for a moment, and a goroutine that
+// waits for two minutes would keep it. A panic of f is the caller's.
+func aside(f func()) {
+	done := make(chan any, 1)
+	go func() { // ends with f
+		defer func() { done <- recover() }()
+		f()
+	}()
+	if v := <-done; v != nil {
+		panic(v)
+	}
+}
+
+// look finds out how far the login is, tells it, and says whether others can follow. When the database does not answer it says no: the
+// browser opens another stream.
+func (s *stream) look(l store.Login) bool {
+	found, err := s.m.Store.LoginByHandle(s.r.Context(), l.Handle, l.Method, s.m.Now())
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return false
+	}
+	return s.step(found, err == nil)
 }
 
 // step tells a new step, and says whether others can follow.

@@ -119,6 +119,21 @@ func TestWorkstationIsGivenNewImages(t *testing.T) {
 	}
 }
 
+// A workstation that waits asks the database nothing: here there is none any more, and it gets its next image all the same.
+func TestWaitingAsksTheDatabaseNothing(t *testing.T) {
+	w := newWorld(t)
+	b := w.Browser(t, workstation)
+	w.Advance(20*time.Second - 10*time.Millisecond)
+	begin(t, b)
+	told := events(t, b, "/login/qr/events")
+	want(t, told, "step shown")
+	if err := w.Store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	w.Advance(time.Second)
+	want(t, told, "code <svg")
+}
+
 func TestPhoneHearsThatTheWorkstationConfirmed(t *testing.T) {
 	w := newWorld(t)
 	b, shown := w.adding(t)

@@ -1,6 +1,6 @@
 // Package qrcode draws QR codes as SVG, to be put into a page.
 //
-// It owns the drawing; the modules are computed by github.com/boombuler/barcode (ISO/IEC 18004). The text is in no error of it, since it
+// It owns the drawing; the modules are computed by rsc.io/qr (ISO/IEC 18004). The text is in no error of it, since it
 // may be a secret. It keeps nothing, and its functions may be called at once.
 package qrcode
 
@@ -8,10 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
-	"image/color"
 	"strings"
 
-	"github.com/boombuler/barcode/qr"
+	"rsc.io/qr"
 )
 
 const (
@@ -31,17 +30,17 @@ func SVG(text string) (template.HTML, error) {
 	if strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
 		return "", errors.New("QR code: a text of ASCII expected") // a code does not say which other characters its bytes are: readers guess
 	}
-	// Level M corrects 15 %: enough for a screen. Auto chooses the mode that makes the smallest code.
-	code, err := qr.Encode(text, qr.M, qr.Auto)
+	// Level M corrects 15 %: enough for a screen.
+	code, err := qr.Encode(text, qr.M)
 	if err != nil {
 		return "", errors.New("QR code: the text cannot be encoded") // the cause repeats the text
 	}
-	side := code.Bounds().Dx()
+	side := code.Size
 	var path strings.Builder
 	for y := range side {
 		for x := 0; x < side; x++ {
 			run := 0
-			for x+run < side && dark(code.At(x+run, y)) {
+			for x+run < side && code.Black(x+run, y) {
 				run++
 			}
 			if run > 0 {
@@ -54,9 +53,4 @@ func SVG(text string) (template.HTML, error) {
 	// Only numbers are written: nothing of the text comes into the markup.
 	return template.HTML(fmt.Sprintf(`<svg class="qr" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges" aria-hidden="true" focusable="false">`+
 		`<path fill="#ffffff" d="M0 0h%dv%dH0z"/><path fill="#000000" d="%s"/></svg>`, whole, whole, whole, whole, path.String())), nil
-}
-
-func dark(c color.Color) bool {
-	r, _, _, _ := c.RGBA()
-	return r == 0
 }
