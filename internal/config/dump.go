@@ -57,6 +57,7 @@ func (g *Gateway) Dump() string {
 	d.duration("database_grace", g.DatabaseGrace)
 	d.text("seal_keys", g.SealKeys)
 	d.mail(g.Mail)
+	d.otp(g.OTP)
 	d.open("passkeys")
 	d.set("enabled", g.Passkeys.Enabled)
 	d.close()

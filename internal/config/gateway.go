@@ -30,6 +30,7 @@ type Gateway struct {
 	DatabaseGrace        time.Duration // for which open sessions go on when the database does not answer; default 60 s
 	SealKeys             string        // file of the keys that secrets are kept with: see package seal; empty: nothing is kept that needs one
 	Mail                 Mail
+	OTP                  OTP
 	Passkeys             Passkeys
 	Phone                Phone
 	Support              Support

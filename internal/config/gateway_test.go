@@ -110,6 +110,7 @@ func TestGatewayWithEverythingSet(t *testing.T) {
 		Session:   config.Session{Idle: 15 * time.Minute, Absolute: 90 * time.Minute},
 		Passwords: config.Passwords{Memory: 19456, Passes: 2, Threads: 1, MinLength: 12},
 		Database:  in("data/authgw.db"), DatabaseGrace: time.Minute,
+		OTP:     config.OTP{MailCode: true, TOTP: true, Recovery: true},
 		Support: config.Support{Phone: "+33 1 23 45 67 89", Mail: "help@example.fr"},
 		Log:     config.Log{Level: "debug", Format: "text"},
 		Audit:   config.Audit{Syslog: &url.URL{Scheme: "tls", Host: "log.example.fr:6514"}, SyslogCA: in("server.pem")},
@@ -147,6 +148,7 @@ func TestGatewayWithDefaults(t *testing.T) {
 		Accounts:  config.Accounts{Create: true},
 		Passwords: config.Passwords{Memory: 19456, Passes: 2, Threads: 1, MinLength: 12},
 		Database:  in("authgw.db"), DatabaseGrace: time.Minute,
+		OTP:   config.OTP{MailCode: true, TOTP: true, Recovery: true},
 		Log:   config.Log{Level: "info", Format: "json"},
 		Audit: config.Audit{Required: true, Stdout: true},
 	}

@@ -61,6 +61,7 @@ func readGateway(top *section) *Gateway {
 	g.Database, g.DatabasePasswordFile = readDatabase(top)
 	g.DatabaseGrace = optional(top, "database_grace", time.Minute, duration(time.Second, 10*time.Minute))
 	readMail(top, g)
+	readOTP(top, g)
 	readPhone(top, g)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))

@@ -171,11 +171,19 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	guard, err := g.throttle(c)
+	if err != nil {
+		return nil, err
+	}
+	var browsers idp.Browsers
+	if guard != nil {
+		browsers = guard
+	}
 	return idp.New(idp.Config{
 		Host: c.Gateway.Hosts.Auth, Origin: origin, Services: services, Sessions: g.sessions,
 		Keys:  g.keys,
 		Store: g.store, Audit: g.audit, Pages: pages, ServicePages: servicePages, Log: c.Log, Now: c.Now,
-		CreateAccounts: c.Gateway.Accounts.Create, Registration: registration,
+		CreateAccounts: c.Gateway.Accounts.Create, Registration: registration, Browsers: browsers,
 	})
 }
 

@@ -110,7 +110,7 @@ func namedFiles(c *config.Gateway) []string {
 			files = append(files, s.Logo)
 		}
 	}
-	for _, name := range []string{c.SealKeys, c.Mail.CA, c.Mail.PasswordFile} {
+	for _, name := range []string{c.SealKeys, c.Mail.CA, c.Mail.PasswordFile, c.Passwords.Breached} {
 		if name != "" {
 			files = append(files, name)
 		}

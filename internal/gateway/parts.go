@@ -41,7 +41,7 @@ func (g *Gateway) build(c Config) (*parts, error) {
 		Server: provider, Verifier: g.judge.verifier, Gateway: c.Gateway.Name, AgentPort: c.Gateway.AgentPort,
 		BrowserOrigin: browserOrigin(c.Gateway), EndOnRemoval: c.Gateway.Card.EndOnRemoval, Store: g.store, Log: c.Log, Now: c.Now,
 	})
-	methods, err := p.methods(c, provider)
+	methods, err := g.methods(c, p, provider)
 	if err != nil {
 		return nil, err
 	}
@@ -68,8 +68,15 @@ func (g *Gateway) build(c Config) (*parts, error) {
 }
 
 // methods are the ways to sign in, in the order of the login page.
-func (p *parts) methods(c Config, provider *idp.Server) ([]idp.Method, error) {
+func (g *Gateway) methods(c Config, p *parts, provider *idp.Server) ([]idp.Method, error) {
 	all := []idp.Method{p.card}
+	if c.Gateway.OTP.Enabled {
+		m, err := g.otp(c, provider)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, m)
+	}
 	if !c.Gateway.Passkeys.Enabled && !c.Gateway.Phone.Enabled {
 		return all, nil
 	}

@@ -140,7 +140,7 @@ func (g *Gateway) stop() {
 // needRestart names the keys at the top of a configuration that differ in what a running gateway cannot take. A key that is not known
 // here is one of them.
 func needRestart(old, next *config.Gateway) []string {
-	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys", "Passkeys", "Phone"}
+	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys", "Passwords", "OTP", "Passkeys", "Phone"}
 	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
 	var keys []string
 	for i := range a.NumField() {
