@@ -47,7 +47,7 @@ func TestD4OneCounterForAllNamesAndAllProofs(t *testing.T) {
 	// From here on, each of them waits, with the right proof too.
 	for _, id := range ids {
 		p := w.browser(t).post("/login/otp/password", "identifier", id, "password", secret)
-		p.want(t, http.StatusTooManyRequests, textThrottled, "2 s.")
+		p.want(t, http.StatusTooManyRequests, textThrottled, "2\u00a0s.")
 		if p.header.Get("Retry-After") != "2" {
 			t.Errorf("%s: Retry-After = %q", id, p.header.Get("Retry-After"))
 		}

@@ -16,8 +16,8 @@ func TestWaitIsSaidInFull(t *testing.T) {
 		wait time.Duration
 		want string
 	}{
-		{time.Millisecond, " 1 s."}, {2 * time.Second, " 2 s."}, {2*time.Second + 1, " 3 s."}, {90 * time.Second, " 90 s."},
-		{91 * time.Second, " 2 min."}, {5 * time.Minute, " 5 min."}, {5*time.Minute + time.Second, " 6 min."},
+		{time.Millisecond, " 1\u00a0s."}, {2 * time.Second, " 2\u00a0s."}, {2*time.Second + 1, " 3\u00a0s."}, {90 * time.Second, " 90\u00a0s."},
+		{91 * time.Second, " 2\u00a0min."}, {5 * time.Minute, " 5\u00a0min."}, {5*time.Minute + time.Second, " 6\u00a0min."},
 	} {
 		body := render(t, p, "fr", http.StatusTooManyRequests, web.OTPPage{Action: "/x", Problem: "throttled", Wait: tt.wait}).Body.String()
 		if !strings.Contains(body, tt.want) {
