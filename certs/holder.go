@@ -90,6 +90,15 @@ func identifier(name string) bool {
 	return len(name) >= 2 && !strings.ContainsFunc(name, other)
 }
 
+// IdentifierType names the type of a national identifier with the digit of its type in front, as for Holder.IDType; empty: it is none. Who
+// learns of a person from somewhere else than a card finds the same person by it.
+func IdentifierType(id string) string {
+	if !identifier(id) {
+		return ""
+	}
+	return idType(id)
+}
+
 // idType names the type of a PS_IdNat, which is its first character. Type 10, an address in MSSanté, is not told from type 1 by that
 // character, and never seen on a card.
 func idType(id string) string {

@@ -28,7 +28,7 @@ func (s Service) logoURL() string {
 	if s.Logo == nil {
 		return ""
 	}
-	return logoPath + s.Name + "?v=" + s.Logo.hash
+	return logoPath + s.Name + s.Logo.Query()
 }
 
 // logoPolicy is for an SVG that is opened by itself, where it is a document of this origin and would run what is in it. In the portal's
@@ -43,6 +43,14 @@ func (s *Server) logo(w http.ResponseWriter, r *http.Request) {
 		s.notFound(w, r)
 		return
 	}
+	l.ServeHTTP(w, r)
+}
+
+// Query is what follows the path of the image in its address. Another image has another.
+func (l *Logo) Query() string { return "?v=" + l.hash }
+
+// ServeHTTP answers with the image.
+func (l *Logo) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Content-Type", l.mediaType)
 	h.Set("X-Content-Type-Options", "nosniff")

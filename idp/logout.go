@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"promess/authgw/internal/store"
+	"promess/authgw/internal/token"
 	"promess/authgw/internal/web"
 )
 
@@ -15,6 +16,8 @@ import (
 // had a token of it, each of which makes it forget, and arrives at the page that says so:
 //
 //	POST /logout: page ──▶ mail /.authgw/leave?then=agenda ──▶ agenda /.authgw/leave ──▶ GET /logout
+//
+// Where the session has one elsewhere (a Leaver), the browser goes there last, and comes back to the same page.
 //
 // The tour decides nothing. It makes browsers forget the pages that they keep for their "back" button, in memory too: Chromium does
 // so for a host when that host says Clear-Site-Data, and not reliably when its cookies change. It keeps the page that is being left
@@ -33,6 +36,7 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request, host string) {
 	if err == nil {
 		if err = s.End(r.Context(), v, "logout"); err == nil {
 			visits, err = s.tour(r.Context(), v)
+			visits = append(visits, s.leave(r.Context(), v)...)
 		}
 	}
 	if err != nil && !errors.Is(err, ErrNoSession) {
@@ -71,6 +75,35 @@ func (s *Server) tour(ctx context.Context, v store.Session) ([]string, error) {
 	return names, nil
 }
 
+// elsewhere begins what is no service in a tour: the name of a method, and a handle. Names of services have no such character.
+const elsewhere = "~"
+
+// leave prepares the end of what a session has elsewhere, which the tour comes to last. That it cannot is no reason not to sign out here.
+func (s *Server) leave(ctx context.Context, v store.Session) []string {
+	l, ok := s.leavers[v.Method]
+	if !ok {
+		return nil
+	}
+	handle, err := l.Leave(ctx, v)
+	if err != nil {
+		s.Log.Error("the session elsewhere stays", "method", v.Method, "session", v, "error", err)
+	}
+	if err != nil || handle == "" {
+		return nil
+	}
+	return []string{elsewhere + v.Method + elsewhere + handle}
+}
+
+// leavePath returns the path that a name in a tour stands for, when it is no service.
+func (s *Server) leavePath(name string) (string, bool) {
+	parts := strings.Split(name, elsewhere)
+	if len(parts) != 3 || parts[0] != "" || s.leavers[parts[1]] == nil {
+		return "", false
+	}
+	_, ok := token.Of(token.Handle, parts[2])
+	return LeavePath + parts[1] + "/" + parts[2], ok
+}
+
 // nextVisit is where the browser goes next. Names that are not of a service are passed over: the address may be anybody's.
 func (s *Server) nextVisit(names []string) string {
 	for i, name := range names {
@@ -80,6 +113,9 @@ func (s *Server) nextVisit(names []string) string {
 				q.Set("then", strings.Join(rest, ","))
 			}
 			return c.Origin + ownPath + "leave?" + q.Encode()
+		}
+		if path, ok := s.leavePath(name); ok {
+			return s.Origin + path
 		}
 	}
 	return s.Origin + "/logout"

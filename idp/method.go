@@ -1,9 +1,11 @@
 package idp
 
 import (
+	"context"
 	"net/http"
 	"time"
 
+	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 	"promess/authgw/internal/web"
 )
@@ -37,6 +39,31 @@ type BrowserMethod interface {
 	BrowserPath() string
 }
 
+// Dependent is a Method that works only while somebody else does.
+type Dependent interface {
+	Method
+	// Unavailable says, by a word of the catalogue, why nobody can sign in with it at the moment; empty: it works, for all that is known.
+	Unavailable() string
+}
+
+// Leaver is a Method whose sessions have one elsewhere too, which ends when the person signs out here.
+type Leaver interface {
+	Method
+	// Leave returns a token of kind Handle that Routes serves below LeavePath, once, to send the browser to where the session elsewhere
+	// ends; empty: there is none. The session is over here already, and an error does not change that.
+	Leave(ctx context.Context, v store.Session) (string, error)
+}
+
+// LeavePath is where, on the auth host, a browser ends what a session has elsewhere; the name of the method and the handle follow.
+const LeavePath = "/logout/"
+
+// ImageMethod is a Method whose button has an image of the operator's.
+type ImageMethod interface {
+	Method
+	// Image is the path of the image on the auth host; empty: there is none.
+	Image() string
+}
+
 // Levels of assurance, as the acr of a session.
 const (
 	ACRHardware  = "urn:authgw:acr:hardware"   // two factors, one of them a key that cannot leave its hardware: card, phone
@@ -65,6 +92,12 @@ type Proof struct {
 
 	StructureID   string `json:"structure_id,omitempty"` // where the card says that the person works; may be empty
 	StructureName string `json:"structure_name,omitempty"`
+
+	Partial   bool   `json:"partial,omitempty"`   // of what is empty above, nothing is known: what the account says stays
+	Situation string `json:"situation,omitempty"` // JSON, of the method: in which of several situations the person works
+
+	// Opened is called with the session before anybody has its token. When it fails, there is no session.
+	Opened func(ctx context.Context, v store.Session) error `json:"-"`
 
 	Fingerprint string     `json:"fingerprint"`
 	Issuer      string     `json:"issuer"`

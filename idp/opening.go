@@ -1,7 +1,9 @@
 package idp
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 
@@ -20,6 +22,13 @@ func (s *Server) accountOf(r *http.Request, p Proof) (store.Account, error) {
 	if s.CreateAccounts {
 		open = s.Store.OpenAccount
 	}
+	if p.Partial {
+		known, err := s.Store.AccountByNationalID(ctx, p.IDType, p.NationalID)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return known, err
+		}
+		p.complete(known)
+	}
 	account, err := open(ctx, store.Account{
 		Subject: subject, IDType: p.IDType, NationalID: p.NationalID,
 		GivenName: p.GivenName, FamilyName: p.FamilyName, Title: p.Title, Profession: p.Profession,
@@ -34,6 +43,12 @@ func (s *Server) accountOf(r *http.Request, p Proof) (store.Account, error) {
 		return account, nil
 	}
 	return s.noteStructure(ctx, account, store.Structure{ID: p.StructureID, Name: p.StructureName})
+}
+
+// complete fills in what a partial proof does not say with what is known.
+func (p *Proof) complete(a store.Account) {
+	p.GivenName, p.FamilyName = cmp.Or(p.GivenName, a.GivenName), cmp.Or(p.FamilyName, a.FamilyName)
+	p.Title, p.Profession = cmp.Or(p.Title, a.Title), cmp.Or(p.Profession, a.Profession)
 }
 
 // noteStructure notes where a person works, as the card says, and returns the account with it. Nearly always it is known: reading costs

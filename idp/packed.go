@@ -19,7 +19,7 @@ type packed struct {
 }
 
 const (
-	packedTexts = 19
+	packedTexts = 20
 	packedTimes = 4
 )
 
@@ -28,7 +28,7 @@ func texts(v *store.Session) [packedTexts - 2]*string {
 	a := &v.Account
 	return [...]*string{
 		&v.ID, &v.Method, &v.ACR, &v.Fingerprint, &v.CardType, &v.Source, &v.Browser,
-		&a.Subject, &a.IDType, &a.NationalID, &a.GivenName, &a.FamilyName, &a.Title, &a.Profession, &a.LoginName, &a.Mailbox, &a.Address,
+		&a.Subject, &a.IDType, &a.NationalID, &a.GivenName, &a.FamilyName, &a.Title, &a.Profession, &a.LoginName, &a.Mailbox, &a.Address, &v.Situation,
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"promess/authgw/internal/store"
-	"promess/authgw/internal/web"
 )
 
 // recentLogin is how old a login may be that changes how the person signs in.
@@ -23,7 +22,7 @@ func (s *Server) Again(w http.ResponseWriter, r *http.Request, then string) {
 		s.Fault(w, r, "save browser state", err)
 		return
 	}
-	s.Pages.Render(w, r, http.StatusOK, web.LoginPage{Methods: s.offered(r), Browser: s.browser, Notice: "recent"})
+	s.Pages.Render(w, r, http.StatusOK, s.loginPage(r, "recent"))
 }
 
 // Lower returns the lower of two levels. A means of proof gives the level of its kind, or that of the login that enrolled it if that was

@@ -67,6 +67,9 @@ type Server struct {
 	methods    []Method
 	enrolments []web.Enrolment
 	browser    string // action of the login without the agent; empty: not offered
+	dependents []Dependent
+	leavers    map[string]Leaver // by name
+	images     map[string]string // of buttons, by the name of the method
 	cookies    *sessions.CookieStore
 	signer     *signer
 }
@@ -81,7 +84,7 @@ func New(c Config) (*Server, error) {
 	}
 	s := &Server{
 		Config:   c,
-		services: map[string]Service{}, cookies: c.Keys.cookies, signer: c.Keys.signer,
+		services: map[string]Service{}, leavers: map[string]Leaver{}, images: map[string]string{}, cookies: c.Keys.cookies, signer: c.Keys.signer,
 	}
 	for _, v := range c.Services {
 		s.services[v.Name] = v
@@ -107,6 +110,15 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 		m.Routes(mux)
 		if b, ok := m.(BrowserMethod); ok {
 			s.browser = b.BrowserPath()
+		}
+		if d, ok := m.(Dependent); ok {
+			s.dependents = append(s.dependents, d)
+		}
+		if l, ok := m.(Leaver); ok {
+			s.leavers[m.Name()] = l
+		}
+		if i, ok := m.(ImageMethod); ok && i.Image() != "" {
+			s.images[m.Name()] = i.Image()
 		}
 		if e, ok := m.(Enroller); ok {
 			s.enrolments = append(s.enrolments, e.Enrolments()...)
@@ -146,12 +158,14 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		s.Fault(w, r, "find session", err)
 		return
 	}
+	notice := s.endNotice(r)
 	clearSessionCookie(w) // whatever it was, it opens nothing (E6)
 	if err := s.SaveBrowserState(w, r, state); err != nil {
 		s.Fault(w, r, "save browser state", err)
 		return
 	}
-	page := web.LoginPage{Service: s.services[state.Service].Title, Methods: s.offered(r), Browser: s.browser}
+	page := s.loginPage(r, notice)
+	page.Service = s.services[state.Service].Title
 	s.Pages.Render(w, r, http.StatusOK, page)
 }
 
@@ -206,6 +220,15 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	if err != nil {
 		s.Fault(w, r, "open session", err)
 		return
+	}
+	if p.Opened != nil {
+		if err := p.Opened(ctx, v); err != nil {
+			if over := s.End(context.WithoutCancel(ctx), v, "not_opened"); over != nil { // nobody has its token
+				s.Log.Error("session not ended", "session", v, "error", over)
+			}
+			s.Fault(w, r, "complete session", err)
+			return
+		}
 	}
 	s.Record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)

@@ -78,7 +78,7 @@ func (s *Sessions) open(r *http.Request, a store.Account, p Proof, host string) 
 	}
 	v := store.Session{
 		ID: newID(), Account: a, Method: p.Method, ACR: p.ACR, AMR: p.AMR, AuthTime: p.Time,
-		Fingerprint: p.Fingerprint, CardType: p.CardType, Source: Source(r), Browser: web.BrowserName(r.UserAgent()), CreatedAt: now, SeenAt: now, ExpiresAt: expires,
+		Fingerprint: p.Fingerprint, CardType: p.CardType, Situation: p.Situation, Source: Source(r), Browser: web.BrowserName(r.UserAgent()), CreatedAt: now, SeenAt: now, ExpiresAt: expires,
 	}
 	secret := token.New()
 	hash, _ := token.Of(token.Session, secret)

@@ -25,6 +25,7 @@ type Session struct {
 	CardType    string
 	Source      string // network address of the login
 	Browser     string // short name of the browser
+	Situation   string // JSON: in which of several situations the person works; empty: not known
 	CreatedAt   time.Time
 	SeenAt      time.Time
 	ExpiresAt   time.Time // absolute
@@ -42,10 +43,10 @@ func (s *Store) CreateSession(ctx context.Context, v Session, host string, tok, 
 	}
 	return failed("create session", s.atomically(ctx, func(c conn) error {
 		err := c.once(ctx, `
-			INSERT INTO sessions (id, subject, method, acr, amr, auth_at, fingerprint, card_type, source, browser, watch_hash, created_at, seen_at, expires_at)
-			SELECT ?1, subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14 FROM accounts WHERE subject = ?2 AND state = 'active'`+c.engine.share,
+			INSERT INTO sessions (id, subject, method, acr, amr, auth_at, fingerprint, card_type, source, browser, watch_hash, created_at, seen_at, expires_at, situation)
+			SELECT ?1, subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 FROM accounts WHERE subject = ?2 AND state = 'active'`+c.engine.share,
 			v.ID, v.Account.Subject, v.Method, v.ACR, strings.Join(v.AMR, " "), v.AuthTime.UnixMilli(), v.Fingerprint, v.CardType, v.Source, v.Browser,
-			w, v.CreatedAt.UnixMilli(), v.SeenAt.UnixMilli(), v.ExpiresAt.UnixMilli())
+			w, v.CreatedAt.UnixMilli(), v.SeenAt.UnixMilli(), v.ExpiresAt.UnixMilli(), v.Situation)
 		if err != nil {
 			return err
 		}
@@ -59,7 +60,7 @@ func (c conn) addToken(ctx context.Context, tok token.Hash, session, host string
 }
 
 const sessionQuery = `
-	SELECT s.id, s.method, s.acr, s.amr, s.auth_at, s.fingerprint, s.card_type, s.source, s.browser, s.created_at, s.seen_at, s.expires_at,
+	SELECT s.id, s.method, s.acr, s.amr, s.auth_at, s.fingerprint, s.card_type, s.source, s.browser, s.situation, s.created_at, s.seen_at, s.expires_at,
 	       ` + accountColumns + `
 	FROM sessions s JOIN accounts a ON a.subject = s.subject`
 
@@ -69,7 +70,7 @@ func scanSession(r row) (Session, error) {
 	var v Session
 	var amr string
 	var auth, created, seen, expires int64
-	err := scanAccount(r, &v.Account, &v.ID, &v.Method, &v.ACR, &amr, &auth, &v.Fingerprint, &v.CardType, &v.Source, &v.Browser, &created, &seen, &expires)
+	err := scanAccount(r, &v.Account, &v.ID, &v.Method, &v.ACR, &amr, &auth, &v.Fingerprint, &v.CardType, &v.Source, &v.Browser, &v.Situation, &created, &seen, &expires)
 	if err != nil {
 		return Session{}, err
 	}
@@ -186,6 +187,15 @@ func texts(rows *sql.Rows) ([]string, error) {
 		all = append(all, v)
 	}
 	return all, rows.Err()
+}
+
+// EndReason returns why the session of a token on host was ended. ErrNotFound: there is none, or it was not ended.
+func (s *Store) EndReason(ctx context.Context, host string, tok token.Hash) (string, error) {
+	var reason string
+	err := s.db.row(ctx, `
+		SELECT s.end_reason FROM sessions s JOIN session_tokens t ON t.session_id = s.id
+		WHERE t.hash = ?1 AND t.host = ?2 AND s.ended_at IS NOT NULL`, tok[:], host).Scan(&reason)
+	return reason, failed("find end of session", err)
 }
 
 // SessionHosts returns the hosts that a session, open or over, has been opened on.

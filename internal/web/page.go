@@ -19,7 +19,26 @@ type LoginPage struct {
 	Service string   // title of the service that the person wants; empty: the portal
 	Methods []string // names of the methods that the gateway offers: "card", …; each has its texts and its form POST /login/<name>
 	Browser string   // action, on this host, of the form for a browser with its own access to the card; may be empty
-	Notice  string   // a word of the catalogue shown above: "signed_out", "expired", "recent" (a change needs a new login), or empty
+	// Notice is a word of the catalogue shown above: "signed_out", "expired", "recent" (a change needs a new login), "psc_ended" (Pro Santé
+	// Connect has ended the session), "psc_other_person" (somebody else signed in there), "psc_logout", "psc_unavailable", or empty.
+	Notice      string
+	Unavailable map[string]string // of methods that do not work at the moment, why: "psc_down", "psc_wrong"
+	Images      map[string]string // of methods whose button has an image, its path on this host
+}
+
+// SituationPage asks a person who works in several situations in which they sign in now.
+type SituationPage struct {
+	Action     string // of the form; the field is "situation"
+	Situations []Situation
+}
+
+// Situation is one of them. What is not known is empty.
+type Situation struct {
+	Value      string // of the field
+	Profession string // code of nomenclature G15, drawn in words
+	Mode       string // L (self-employed), S (employed), B (volunteer); others are not drawn
+	Structure  string // name
+	Place      string
 }
 
 // WaitPage stays open beside the agent's tab while a card login is under way. Its script polls StatusURL, every second and for
@@ -271,7 +290,9 @@ type SignedOutPage struct{}
 // login_unknown (the login is over, was used, or belongs to another browser), session_over (a form came without a session),
 // passkey_refused, qr_network (no login with a phone from this network), misdirected, backend_down, backend_slow, service_not_allowed
 // (the service is not open to this person), level_too_low (the service asks for a stronger login), no_account, account_ambiguous (two accounts match), account_disabled, register_needed (the
-// account is not complete), no_second_factor (the password was right, and there is nothing to go on with).
+// account is not complete), no_second_factor (the password was right, and there is nothing to go on with), psc_cancelled,
+// psc_refused (what Pro Santé Connect answered is not acceptable), psc_level (its level is not accepted), psc_identity (it names
+// nobody whom an account can be for, or somebody else than before), psc_other_person (not whom the open session is of).
 type ErrorPage struct {
 	Code     string
 	Support  string // support code to give on the phone: the person reads it aloud
@@ -335,6 +356,7 @@ type AgentGateway struct {
 }
 
 func (LoginPage) template() string        { return "login" }
+func (SituationPage) template() string    { return "situation" }
 func (WaitPage) template() string         { return "wait" }
 func (PortalPage) template() string       { return "portal" }
 func (RegisterPage) template() string     { return "register" }

@@ -49,6 +49,7 @@ CREATE TABLE sessions (
     source      TEXT NOT NULL DEFAULT '',     -- network address of the login
     browser     TEXT NOT NULL DEFAULT '',     -- short name of the browser, for the person to recognise
     watch_hash  BLOB,                         -- token of the agent that reports the card's removal
+    situation   TEXT NOT NULL DEFAULT '',     -- JSON: in which of several situations the person works; empty: not known
     created_at  BIGINT NOT NULL,
     seen_at     BIGINT NOT NULL,
     expires_at  BIGINT NOT NULL,              -- absolute
@@ -67,6 +68,39 @@ CREATE TABLE session_tokens (
     host       TEXT NOT NULL
 );
 CREATE INDEX session_tokens_session ON session_tokens (session_id);
+
+-- Whom an identity of Pro Santé Connect is: its (iss, sub), beside the national identifier that opens the account.
+CREATE TABLE psc_subjects (
+    issuer  TEXT NOT NULL,
+    sub     TEXT NOT NULL,
+    subject TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
+    PRIMARY KEY (issuer, sub)
+);
+CREATE INDEX psc_subjects_subject ON psc_subjects (subject);
+
+-- What a session has at Pro Santé Connect, as long as it is open.
+CREATE TABLE psc_sessions (
+    session_id   TEXT PRIMARY KEY REFERENCES sessions (id) ON DELETE CASCADE,
+    issuer       TEXT NOT NULL,
+    sub          TEXT NOT NULL,
+    sid          TEXT NOT NULL,               -- of the session there; may be empty
+    tokens       TEXT NOT NULL,               -- sealed
+    refreshed_at BIGINT NOT NULL,
+    due_at       BIGINT NOT NULL,             -- when they are to be renewed, if the person has been active since refreshed_at
+    lease_until  BIGINT NOT NULL DEFAULT 0    -- until then one gateway renews them, and no other
+);
+CREATE INDEX psc_sessions_due ON psc_sessions (due_at);
+CREATE INDEX psc_sessions_sid ON psc_sessions (sid);
+CREATE INDEX psc_sessions_sub ON psc_sessions (sub);
+
+-- Logout tokens that were taken, each once.
+CREATE TABLE psc_logouts (
+    issuer     TEXT NOT NULL,
+    jti        TEXT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (issuer, jti)
+);
+CREATE INDEX psc_logouts_expiry ON psc_logouts (expires_at);
 
 -- A one-time code that carries a session from the auth host to a service host.
 CREATE TABLE entries (
@@ -213,6 +247,9 @@ DROP TABLE factors;
 DROP TABLE codes;
 DROP TABLE logins;
 DROP TABLE entries;
+DROP TABLE psc_logouts;
+DROP TABLE psc_sessions;
+DROP TABLE psc_subjects;
 DROP TABLE session_tokens;
 DROP TABLE sessions;
 DROP TABLE account_mailboxes;

@@ -12,7 +12,12 @@ import (
 func Samples() map[string]web.Page {
 	person := web.Person{Name: "Dr Jeanne Martin", Profession: "10", CardType: "CPS"}
 	return map[string]web.Page{
-		"login":           web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "passkey", "qr", "psc"}, Browser: "/login/card/browser", Notice: "expired"},
+		"login":          web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "passkey", "qr", "psc"}, Browser: "/login/card/browser", Notice: "expired"},
+		"login psc down": web.LoginPage{Methods: []string{"card", "psc"}, Notice: "psc_unavailable", Unavailable: map[string]string{"psc": "psc_down"}},
+		"login image":    web.LoginPage{Methods: []string{"card", "psc"}, Images: map[string]string{"psc": "/login/psc/button?v=1"}},
+		"situation": web.SituationPage{Action: "/login/psc/situation", Situations: []web.Situation{
+			{Value: "0", Profession: "10", Mode: "L", Structure: "CABINET M FICTIF", Place: "75009 PARIS"}, {Value: "1", Mode: "S"},
+		}},
 		"wait":            web.WaitPage{StatusURL: "/login/card/status", AgentURL: "authgw-agent:start/demo", RetryURL: "/login"},
 		"portal":          web.PortalPage{Person: person, Services: services()},
 		"portal empty":    web.PortalPage{Person: person},
