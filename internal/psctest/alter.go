@@ -179,10 +179,11 @@ func (s *Server) secretOf(claims map[string]any) string {
 }
 
 func sign(claims map[string]any, alg jose.SignatureAlgorithm, key any, kid string) (string, error) {
+	options := (&jose.SignerOptions{}).WithType("JWT")
 	if kid != "" {
-		key = jose.JSONWebKey{Key: key, KeyID: kid}
+		options.WithHeader("kid", kid)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, (&jose.SignerOptions{}).WithType("JWT"))
+	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: alg, Key: key}, options)
 	if err != nil {
 		return "", err
 	}

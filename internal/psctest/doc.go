@@ -1,4 +1,4 @@
-// Package psctest runs stand-ins for Pro Santé Connect for tests: one of our own (internal/pscstub), and oidc-provider, which is certified
+// Package psctest runs stand-ins for Pro Santé Connect for tests: one of our own, Go (internal/pscstub), and NPM, oidc-provider, which is certified
 // and written by others. Both are driven by one interface, Kind, so that each scenario runs on both.
 //
 // Both are honest. What goes wrong is played by a front of ours, the same before both: it speaks TLS, it passes everything on unless a

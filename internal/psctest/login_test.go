@@ -16,10 +16,9 @@ import (
 
 // TestLogin signs everybody in with go-oidc and oauth2, which know neither stand-in.
 func TestLogin(t *testing.T) {
-	pki := newPKI(t)
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{secretClient()}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{secretClient()}})
 			for _, person := range pscstub.People() {
 				for name, style := range map[string]oauth2.AuthStyle{"basic": oauth2.AuthStyleInHeader, "post": oauth2.AuthStyleInParams} {
 					t.Run(person.Key+" "+name, func(t *testing.T) {
@@ -49,10 +48,9 @@ func TestLogin(t *testing.T) {
 
 // TestTokens looks at what the facts say of PSC's tokens: lifetimes, and access tokens that are JWTs with azp and without aud.
 func TestTokens(t *testing.T) {
-	pki := newPKI(t)
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{secretClient()}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{secretClient()}})
 			p := newParty(t, s, oauth2.AuthStyleInHeader)
 			who := p.mustLogin(t, pscstub.Doctor)
 			access := claimsOf(t, who.tokens.AccessToken)
@@ -79,10 +77,9 @@ func TestTokens(t *testing.T) {
 
 // TestDiscovery looks for the document at PSC's path, and at no other.
 func TestDiscovery(t *testing.T) {
-	pki := newPKI(t)
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{secretClient()}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{secretClient()}})
 			p := newParty(t, s, oauth2.AuthStyleInHeader)
 			below := s.Issuer() + "/protocol/openid-connect/"
 			for name, want := range map[string]any{
@@ -104,10 +101,9 @@ func TestDiscovery(t *testing.T) {
 
 // TestRefresh renews tokens, and finds that each refresh token is good for once.
 func TestRefresh(t *testing.T) {
-	pki := newPKI(t)
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{secretClient()}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{secretClient()}})
 			p := newParty(t, s, oauth2.AuthStyleInHeader)
 			first := p.mustLogin(t, pscstub.Nurse)
 			tokens, err := p.renew(t.Context(), first.tokens)
@@ -141,10 +137,9 @@ func TestRefresh(t *testing.T) {
 
 // TestSignedInAtTheProvider comes back: the browser's session at the provider answers, until it is ended or forgotten.
 func TestSignedInAtTheProvider(t *testing.T) {
-	pki := newPKI(t)
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{secretClient()}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{secretClient()}})
 			p := newParty(t, s, oauth2.AuthStyleInHeader)
 			first := p.mustLogin(t, pscstub.Doctor)
 			again := p.begin()
@@ -193,10 +188,9 @@ func TestSignedInAtTheProvider(t *testing.T) {
 
 // TestRefusedRequests makes mistakes that a provider has to see.
 func TestRefusedRequests(t *testing.T) {
-	pki := newPKI(t)
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{secretClient()}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{secretClient()}})
 			p := newParty(t, s, oauth2.AuthStyleInHeader)
 			t.Run("an address that is not the client's gets nobody", func(t *testing.T) {
 				other := *p
@@ -278,15 +272,15 @@ func TestRefusedRequests(t *testing.T) {
 
 // TestClientCertificate authenticates a client by TLS (RFC 8705), with the right certificate, a wrong one, and none.
 func TestClientCertificate(t *testing.T) {
-	pki, authority := newPKI(t), psctest.NewAuthority(t)
+	authority := psctest.NewAuthority(t)
 	right := authority.Issue(t, "promess.example")
 	client := pscstub.Client{
 		ID: clientID, CertificateSubject: right.Leaf.Subject.String(), CertificateRoots: authority.Roots(),
 		RedirectURIs: []string{redirectURI}, LogoutURIs: []string{logoutURI},
 	}
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{client}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{client}})
 			p := newParty(t, s, oauth2.AuthStyleInParams, right)
 			who := p.mustLogin(t, pscstub.Doctor)
 			if _, err := p.renew(t.Context(), who.tokens); err != nil {
@@ -310,10 +304,9 @@ func TestClientCertificate(t *testing.T) {
 
 // TestPage reads the page of the choice as a person does.
 func TestPage(t *testing.T) {
-	pki := newPKI(t)
-	for _, kind := range kinds(t) {
+	for _, kind := range kinds() {
 		t.Run(kind.String(), func(t *testing.T) {
-			s := kind.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{secretClient()}})
+			s := kind.Start(t, psctest.Config{PKI: shared.pki, Clients: []pscstub.Client{secretClient()}})
 			p := newParty(t, s, oauth2.AuthStyleInHeader)
 			page, header := read(t, p.browser, p.begin().url)
 			for _, want := range []string{"Ceci n’est pas Pro Santé Connect", "This is not Pro Santé Connect", clientID, `name="person" value=""`, "Annuler"} {

@@ -3,6 +3,7 @@ package psctest
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/x509"
 	"embed"
 	"encoding/json"
@@ -39,22 +40,32 @@ var _ Kind = (*NPM)(nil)
 // InstallNPM installs oidc-provider until the end of the test, for as many Starts as it likes.
 func InstallNPM(tb testing.TB) *NPM {
 	tb.Helper()
-	n := &NPM{dir: tb.TempDir()}
+	n, err := InstallNPMIn(tb.Context(), tb.TempDir())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return n
+}
+
+// InstallNPMIn installs oidc-provider in an empty directory, for a TestMain, so that all tests of a package have one installation.
+func InstallNPMIn(ctx context.Context, dir string) (*NPM, error) {
 	for _, name := range []string{".npmrc", "package.json", "package-lock.json", "server.mjs"} {
 		data, err := npmFiles.ReadFile("npm/" + name)
 		if err != nil {
-			tb.Fatal(err)
+			return nil, err
 		}
-		if err := os.WriteFile(filepath.Join(n.dir, name), data, 0o600); err != nil {
-			tb.Fatal(err)
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return nil, err
 		}
 	}
-	cmd := exec.CommandContext(tb.Context(), "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-	cmd.Dir, cmd.WaitDelay = n.dir, patience
+	ctx, done := context.WithTimeout(ctx, 5*time.Minute) // a slow disk and a slow network
+	defer done()
+	cmd := exec.CommandContext(ctx, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+	cmd.Dir, cmd.WaitDelay = dir, patience
 	if out, err := cmd.CombinedOutput(); err != nil {
-		tb.Fatalf("npm ci: %v\n%s", err, out)
+		return nil, fmt.Errorf("psctest: npm ci: %w\n%s", err, out)
 	}
-	return n
+	return &NPM{dir: dir}, nil
 }
 
 // String returns its name.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"testing"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -27,20 +28,36 @@ const (
 	logoutURI   = "https://gateway.example/logout/psc"
 )
 
-// kinds returns both stand-ins.
-func kinds(t *testing.T) []psctest.Kind {
-	t.Helper()
-	return []psctest.Kind{psctest.Go{}, psctest.InstallNPM(t)}
+// shared is made once for all tests, by TestMain.
+var shared struct {
+	npm *psctest.NPM
+	pki *testpki.PKI
 }
 
-func newPKI(t *testing.T) *testpki.PKI {
-	t.Helper()
-	pki, err := testpki.New(testpki.Config{Test: true, CardsOnly: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pki
+func TestMain(m *testing.M) {
+	os.Exit(run(m))
 }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "authgw-psctest-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if shared.npm, err = psctest.InstallNPMIn(context.Background(), dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	if shared.pki, err = testpki.New(testpki.Config{Test: true, CardsOnly: true}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// kinds returns both stand-ins.
+func kinds() []psctest.Kind { return []psctest.Kind{psctest.Go{}, shared.npm} }
 
 func secretClient() pscstub.Client {
 	return pscstub.Client{ID: clientID, Secret: secret, RedirectURIs: []string{redirectURI}, LogoutURIs: []string{logoutURI}}

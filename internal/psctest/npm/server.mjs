@@ -107,9 +107,12 @@ const provider = new Provider(input.issuer, {
         ...person(sub).token, sub, azp: ctx.oidc.client.clientId, typ: 'ID', jti: crypto.randomUUID(), acr: 'eidas1', scope: 'openid scope_all',
       }),
   },
-  // A grant for each login: PSC asks nobody whether they consent.
+  // PSC asks nobody whether they consent. A session has one grant for each client, as oidc-provider binds tokens to it.
   loadExistingGrant: async (ctx) => {
-    const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
+    const { client, session } = ctx.oidc;
+    const known = session.grantIdFor(client.clientId) && await ctx.oidc.provider.Grant.find(session.grantIdFor(client.clientId));
+    if (known) return known;
+    const grant = new ctx.oidc.provider.Grant({ clientId: client.clientId, accountId: session.accountId });
     grant.addOIDCScope('openid scope_all');
     await grant.save();
     return grant;
