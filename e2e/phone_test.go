@@ -222,6 +222,9 @@ func TestPhone(t *testing.T) {
 		phone.awaitView(t, "login")
 		phone.await(t, "Est-ce vous", "Chrome", "127.0.0.1", shown)
 		phone.look(t, axe, "phone login")
+		phone.do(t, chromedp.Evaluate[chromedp.Void](`for (const e of document.querySelectorAll("[data-if]")) { e.hidden = e.dataset.if !== "other"; }
+			document.querySelector(".place [data-fill]").textContent = "2001:db8:85a3:8d3:1319:8a2e:370:7348";`)) // as from another network
+		phone.look(t, axe, "phone login elsewhere")
 		phone.pick(t, shown, true)
 		phone.awaitView(t, "done")
 		b.awaitURL(t, w.auth("/"))
@@ -342,6 +345,14 @@ func TestPhone(t *testing.T) {
 		phone.pick(t, number(t, other), true)
 		phone.awaitView(t, "fault")
 		phone.await(t, "n’est plus celle d’un compte")
+	})
+	t.Run("the app opens without a network, and can do nothing", func(t *testing.T) {
+		w.gateway.stop(t)
+		phone.open(t, w.auth("/phone"))
+		phone.await(t, "Mon téléphone", "Scanner un QR code")
+		phone.open(t, old)
+		phone.awaitView(t, "fault")
+		phone.await(t, "Le service ne répond pas")
 	})
 }
 

@@ -175,6 +175,9 @@ func TestD18SecondPhone(t *testing.T) {
 	if got, status := p.approve(t, asked.Options); status != http.StatusConflict {
 		t.Errorf("approve once more = %d %+v", status, got)
 	}
+	if got, status := p.deny(); status != http.StatusConflict { // it is too late
+		t.Errorf("deny afterwards = %d %+v", status, got)
+	}
 	if e := w.Events(t, audit.LoginRefused); len(e) != 1 || e[0].Reason != "second_phone" {
 		t.Errorf("refusals in the trail: %+v", e)
 	}

@@ -339,6 +339,9 @@ func (m *Method) deny(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, store.ErrNotFound) {
 		l, a, err = m.held(r, adding)
 	}
+	if err == nil && (a.Step == stepApproved || a.Step == stepDone || a.Step == stepEnded) {
+		err = store.ErrNotFound // it is too late: the trail must not say that it was refused
+	}
 	if err != nil {
 		m.lost(w, "find login", err)
 		return
