@@ -176,6 +176,7 @@ func (m *Method) judge(w http.ResponseWriter, r *http.Request, c running, name, 
 
 func (m *Method) wrongCode(w http.ResponseWriter, r *http.Request, c running, name string, kind store.FactorKind) {
 	m.refused(r, c.account.Subject, "wrong_code", kind)
+	m.warn(r, c)
 	if c.at.Tries > 0 {
 		m.showCode(w, r, c, http.StatusUnprocessableEntity, web.OTPCodePage{Way: name, Problem: "wrong"})
 		return
@@ -185,6 +186,17 @@ func (m *Method) wrongCode(w http.ResponseWriter, r *http.Request, c running, na
 		return
 	}
 	http.Redirect(w, r, base+"?problem=tries", http.StatusSeeOther)
+}
+
+// warn tells a person of whose password somebody guesses at the second factor. A failure to do so opens nothing.
+func (m *Method) warn(r *http.Request, c running) {
+	tell, err := m.Throttle.SecondFailed(r.Context(), c.account.Subject)
+	if err != nil {
+		m.Server.Log.Warn("wrong code not counted", "subject", c.account.Subject, "error", err)
+	}
+	if tell {
+		m.Server.Notify(r, c.account, mail.Notice{Kind: mail.CodesRefused})
+	}
 }
 
 // finish uses the login up, once, and opens the session.

@@ -74,6 +74,56 @@ func TestD4RightPasswordForgivesNoWrongCode(t *testing.T) {
 	b.wantSignedIn(false)
 }
 
+// Who has the password and guesses at the code does not do so for long without the person knowing: after ten wrong codes of whatever kind, in
+// whatever login, and then once an hour at most. What a right login of the person's forgives is not forgotten here.
+func TestPersonIsToldOfGuessesAtTheSecondFactor(t *testing.T) {
+	const subject = "Plusieurs codes ont été refusés"
+	w := enrolled(t)
+	k := w.addApp(t, "")
+	codes := w.addSheet(t)
+	wrong := func(n int) {
+		t.Helper()
+		for i := range n {
+			way, code := "totp", off(oathtool(t, k, w.now()))
+			if i%2 == 1 {
+				way, code = "recovery", off(codes[0])
+			}
+			w.first(t).post("/login/otp/code/"+way, "code", code).want(t, http.StatusUnprocessableEntity, textWrongCode)
+			w.wait(t)
+		}
+	}
+	told := func() (n int) {
+		w.settle(t)
+		for i := range w.mail.Count() {
+			if strings.Contains(w.mail.Await(t, i+1).Subject, subject) {
+				n++
+			}
+		}
+		return n
+	}
+	wrong(9)
+	w.browser(t).guess(rpps) // a wrong password is nobody who has it
+	w.wait(t)
+	w.first(t).post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/")
+	if n := told(); n != 0 {
+		t.Fatalf("%d messages after nine wrong codes", n)
+	}
+	wrong(1)
+	m := w.told(t, subject)
+	if m.To != home || !strings.Contains(m.Text, "127.0.0.1") || !strings.Contains(m.Text, "Firefox 153, Linux") || !strings.Contains(m.HTML, "a votre mot de passe") {
+		t.Errorf("to %q:\n%s", m.To, m.Text)
+	}
+	wrong(12)
+	if n := told(); n != 1 {
+		t.Errorf("%d messages within the hour, want 1", n)
+	}
+	w.advance(time.Hour)
+	wrong(3)
+	if n := told(); n != 2 {
+		t.Errorf("%d messages after an hour, want 2", n)
+	}
+}
+
 // Nobody who knows an RPPS keeps its person out: a browser that they signed in with before has a counter of its own.
 func TestStrangerDelaysNobodyAtTheirOwnBrowser(t *testing.T) {
 	w := enrolled(t)

@@ -577,3 +577,28 @@ func (w *world) forgive(t testing.TB) {
 		t.Fatal(err)
 	}
 }
+
+// wait forgets the delays of the person's counter, as their time would; their other counters stay.
+func (w *world) wait(t testing.TB) {
+	t.Helper()
+	if err := w.store.ClearCounter(t.Context(), "account:"+w.account(t).Subject); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// settle waits until no message waits to be sent.
+func (w *world) settle(t testing.TB) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) { // between two looks at the queue
+		n, err := w.store.CountMail(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d messages wait after a minute", n)
+		}
+	}
+}

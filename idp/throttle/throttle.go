@@ -25,6 +25,9 @@
 // The proofs of a login count one by one, and each right one gives back itself alone: otherwise whoever has the password could guess at
 // the second factor for ever by giving the password in between. Only a login that is complete clears the counter of its account or
 // browser. It never clears that of the network address: else whoever has an account could use it between guesses at others.
+//
+// Wrong second factors are counted once more, by account, wherever they come from, and delay nobody by that: ten, of which one is forgotten
+// each hour and none by a right login, are somebody who has the password. The person is to be told, once an hour at most.
 package throttle
 
 import (
@@ -48,6 +51,7 @@ type Store interface {
 	BeginAttempt(ctx context.Context, counters []store.Counter, now time.Time) (turns []int64, open time.Time, err error)
 	GiveAttemptBack(ctx context.Context, counters []store.Counter, turns []int64, now time.Time) error
 	ClearCounter(ctx context.Context, key string) error
+	CountFailure(ctx context.Context, c store.Counter, now time.Time) (full bool, err error)
 	KnowsBrowser(ctx context.Context, browser token.Hash, subject string, now time.Time) (person, anybody bool, err error)
 	RememberBrowser(ctx context.Context, browser token.Hash, subject string, now, expires time.Time) error
 }
@@ -61,6 +65,10 @@ func personLimits() store.AttemptLimits {
 
 func sourceLimits() store.AttemptLimits {
 	return store.AttemptLimits{Free: 100, First: time.Second, Most: time.Minute, Fade: 20 * time.Second}
+}
+
+func guessLimits() store.AttemptLimits {
+	return store.AttemptLimits{Free: 10, First: time.Hour, Most: time.Hour, Fade: time.Hour}
 }
 
 // Throttle is what every page that takes a proof asks first.
@@ -128,6 +136,13 @@ func (a *Attempt) Completed(ctx context.Context) error {
 	ctx, cancel := untilDone(ctx)
 	defer cancel()
 	return a.throttle.store.ClearCounter(ctx, a.counters[len(a.counters)-1].Key)
+}
+
+// SecondFailed counts a wrong second factor behind the right password of an account, and says whether the person is to be told now.
+func (t *Throttle) SecondFailed(ctx context.Context, subject string) (tell bool, err error) {
+	ctx, cancel := untilDone(ctx)
+	defer cancel()
+	return t.store.CountFailure(ctx, store.Counter{Key: "second:" + subject, Subject: subject, Limits: guessLimits()}, t.now())
 }
 
 func (a *Attempt) giveBack(ctx context.Context) error {

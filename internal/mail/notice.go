@@ -17,6 +17,7 @@ const (
 	FactorAdded    Kind = "factor_added"    // Factor; Name where there is one
 	FactorRemoved  Kind = "factor_removed"  // Factor; Name where there is one
 	RecoveryUsed   Kind = "recovery_used"   // Left
+	CodesRefused   Kind = "codes_refused"   // Source: somebody who has the password guesses at the second factor
 	AddressChanged Kind = "address_changed" // NewAddress. Goes to the old one
 	Invitation     Kind = "invitation"      // Path, Valid
 )
@@ -88,6 +89,8 @@ func (n Notice) Check() error {
 		ok = factorWords(n.Factor, languages[0]) != ""
 	case RecoveryUsed:
 		ok = n.Left >= 0
+	case CodesRefused:
+		ok = n.Source != ""
 	case AddressChanged:
 		ok = Mask(n.NewAddress) != ""
 	case Invitation:
@@ -122,13 +125,13 @@ func subject(k Kind, lang string) string {
 			addressCode: "Votre code pour vérifier votre adresse e-mail", LoginCode: "Votre code de connexion",
 			FactorAdded: "Un moyen de connexion a été ajouté", FactorRemoved: "Un moyen de connexion a été retiré",
 			RecoveryUsed: "Un code de secours a servi à se connecter", AddressChanged: "Votre adresse e-mail a été remplacée",
-			Invitation: "Activez votre accès",
+			CodesRefused: "Plusieurs codes ont été refusés", Invitation: "Activez votre accès",
 		},
 		"en": {
 			addressCode: "Your code to verify your e-mail address", LoginCode: "Your sign-in code",
 			FactorAdded: "A means to sign in was added", FactorRemoved: "A means to sign in was removed",
 			RecoveryUsed: "A recovery code was used to sign in", AddressChanged: "Your e-mail address was replaced",
-			Invitation: "Activate your access",
+			CodesRefused: "Several codes were refused", Invitation: "Activate your access",
 		},
 	}[lang][k]
 }

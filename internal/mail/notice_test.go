@@ -25,6 +25,7 @@ func notices(language string) []mail.Notice {
 		kind(mail.FactorAdded, func(n *mail.Notice) { n.Factor, n.Name = mail.FactorPhone, "Téléphone de garde" }),
 		kind(mail.FactorRemoved, func(n *mail.Notice) { n.Factor = mail.FactorTOTP }),
 		kind(mail.RecoveryUsed, func(n *mail.Notice) { n.Left = 9 }),
+		kind(mail.CodesRefused, func(*mail.Notice) {}),
 		kind(mail.AddressChanged, func(n *mail.Notice) { n.NewAddress = "paul@example.org" }),
 		kind(mail.Invitation, func(n *mail.Notice) { n.Path, n.Valid = "/activate/a_B-9", 48*time.Hour }),
 	}
@@ -40,6 +41,7 @@ func TestNoticeSaysWhatAPersonMustKnow(t *testing.T) {
 			mail.FactorAdded:    {"téléphone (« Téléphone de garde »)", "Ce n", "/account", "appelez l"},
 			mail.FactorRemoved:  {"code à six chiffres", "Ce n", "/account", "appelez l"},
 			mail.RecoveryUsed:   {"Codes de secours restants : 9.", "Ce n", "/account", "appelez l"},
+			mail.CodesRefused:   {"plusieurs codes", "a ouvert votre compte", "Ce n", "Quelqu", "a votre mot de passe", "/account", "appelez l"},
 			mail.AddressChanged: {"p…@example.org", "Ce n", "Appelez l"},
 			mail.Invitation: {"https://auth.promess.example/activate/a_B-9", "pendant 48 heures", "04/03/2026 à 13 h 30 (CET)", "code d", "séparément",
 				"prévenez l"},
@@ -50,6 +52,7 @@ func TestNoticeSaysWhatAPersonMustKnow(t *testing.T) {
 			mail.FactorAdded:    {"telephone (“Téléphone de garde”)", "This was not you?", "/account", "call the support"},
 			mail.FactorRemoved:  {"code of six digits", "This was not you?", "/account", "call the support"},
 			mail.RecoveryUsed:   {"Recovery codes left: 9.", "This was not you?", "/account", "call the support"},
+			mail.CodesRefused:   {"several codes", "has opened your account", "This was not you?", "has your password", "/account", "call the support"},
 			mail.AddressChanged: {"p…@example.org", "This was not you?", "Call the support"},
 			mail.Invitation: {"https://auth.promess.example/activate/a_B-9", "for 48 hours", "04/03/2026 at 13:30 (CET)", "activation code", "separately",
 				"tell the support"},

@@ -77,6 +77,25 @@ func (s *Store) BeginAttempt(ctx context.Context, counters []Counter, now time.T
 	return turns, time.Time{}, failed("begin attempt", err)
 }
 
+// CountFailure counts a failure that delays nobody, and says whether it is the one that fills the counter. A full one counts nothing until the
+// delay of its limits is over; of failures at once, on whatever gateway, one fills it.
+func (s *Store) CountFailure(ctx context.Context, c Counter, now time.Time) (full bool, err error) {
+	err = s.passing.atomically(ctx, func(in conn) error {
+		full = false
+		_, err := in.countAttempt(ctx, c, now)
+		if errors.Is(err, sql.ErrNoRows) { // full already
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		open, err := in.heldUntil(ctx, []Counter{c})
+		full = open.After(now)
+		return err
+	})
+	return full, failed("count failure", err)
+}
+
 // heldUntil returns when the last of some counters allows an attempt.
 func (c conn) heldUntil(ctx context.Context, counters []Counter) (time.Time, error) {
 	var last time.Time

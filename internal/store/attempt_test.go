@@ -124,6 +124,47 @@ func testAttemptCountsEverywhereOrNowhere(t *testing.T, s *store.Store) {
 	}
 }
 
+func TestFailureFillsACounterOnce(t *testing.T) { each(t, testFailureFillsACounterOnce) }
+
+func testFailureFillsACounterOnce(t *testing.T, s *store.Store) {
+	c := store.Counter{Key: "a", Subject: "u-a", Limits: store.AttemptLimits{Free: 3, First: time.Hour, Most: time.Hour, Fade: time.Hour}}
+	count := func(at time.Time, want bool) {
+		t.Helper()
+		if full, err := s.CountFailure(t.Context(), c, at); full != want || err != nil {
+			t.Errorf("at %v CountFailure = %t, %v, want %t", at.Sub(noon), full, err, want)
+		}
+	}
+	for _, want := range []bool{false, false, true, false, false} {
+		count(noon, want)
+	}
+	count(noon.Add(59*time.Minute), false)
+	count(noon.Add(time.Hour), true) // two were left
+	count(noon.Add(time.Hour), false)
+	count(noon.Add(24*time.Hour), false)
+
+	// Of a hundred at once, one.
+	c.Key = "b"
+	results := make(chan bool, 100)
+	for range cap(results) {
+		go func() {
+			full, err := s.CountFailure(t.Context(), c, noon)
+			if err != nil {
+				t.Error(err)
+			}
+			results <- full
+		}()
+	}
+	fills := 0
+	for range cap(results) {
+		if <-results {
+			fills++
+		}
+	}
+	if fills != 1 {
+		t.Errorf("%d fill the counter, want 1", fills)
+	}
+}
+
 // No check before an act: of a hundred guesses at once, on two gateways, no more are looked at than of a hundred in turn (D3).
 func TestD3HundredAttemptsAtOnceAreThree(t *testing.T) {
 	eachShared(t, func(t *testing.T, e engine) {
