@@ -69,6 +69,7 @@ func (g *Gateway) Dump() string {
 	}
 	d.texts("networks", networks)
 	d.close()
+	d.psc(g.PSC)
 	if g.Support != (Support{}) {
 		d.open("support")
 		d.text("phone", g.Support.Phone)

@@ -33,6 +33,7 @@ type Gateway struct {
 	OTP                  OTP
 	Passkeys             Passkeys
 	Phone                Phone
+	PSC                  PSC
 	Support              Support
 	Log                  Log
 	Audit                Audit

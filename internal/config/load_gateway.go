@@ -63,6 +63,7 @@ func readGateway(top *section) *Gateway {
 	readMail(top, g)
 	readOTP(top, g)
 	readPhone(top, g)
+	readPSC(top, g)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))
 	g.Audit = readAudit(top.sub("audit"))

@@ -14,6 +14,7 @@ import (
 type readiness struct {
 	Ready    bool     `json:"ready"`
 	Problems []string `json:"problems"`           // never null
+	PSC      string   `json:"psc,omitempty"`      // how it is with Pro Santé Connect, where it is offered; others ways in do not need it
 	Warnings []string `json:"warnings,omitempty"` // what somebody should see to, though people can sign in
 }
 
@@ -52,6 +53,9 @@ func (g *Gateway) ready(ctx context.Context) readiness {
 	}
 	if why := g.failure.Load(); why != nil {
 		v.Warnings = append(v.Warnings, "the configuration on disk is refused, the one before is in force: "+*why)
+	}
+	if m := g.parts.Load().psc; m != nil {
+		v.PSC = m.State()
 	}
 	if err := g.store.Ping(ctx); err != nil {
 		v.Problems = append(v.Problems, "the database does not answer")

@@ -65,6 +65,7 @@ type Gateway struct {
 	outbox   *outbox.Outbox
 	server   *vhost.Server
 	parts    atomic.Pointer[parts]
+	replaced chan struct{}          // gets a value when parts are
 	failure  atomic.Pointer[string] // why what is on disk is not in force; nil: it is
 	made     Config
 	log      *slog.Logger
@@ -92,7 +93,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 			return nil, fmt.Errorf("prepare database: %w", err)
 		}
 	}
-	g := &Gateway{store: st, log: c.Log, now: c.Now, made: c}
+	g := &Gateway{replaced: make(chan struct{}, 1), store: st, log: c.Log, now: c.Now, made: c}
 	g.metrics = metrics.New(c.Version, observed{g}, c.Now)
 	g.outbox = g.newOutbox()
 	g.audit, err = OpenAudit(ctx, c.Gateway, audit.Config{Store: st, Lines: &eventWriter{to: c.Audit, see: g.metrics.Event}, Log: c.Log, Now: c.Now})
@@ -142,11 +143,13 @@ func (g *Gateway) assemble(c Config) (err error) {
 // provider makes the auth host with its pages.
 func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	origin := c.Gateway.Origin(c.Gateway.Hosts.Auth)
-	// A form of the auth host may end up, by redirects, at the agent, at the browser card host, or at a service.
+	// A form of the auth host may end up, by redirects, at the agent, at the browser card host, at a service, or at Pro Santé
+	// Connect.
 	forms := []string{fmt.Sprintf("http://127.0.0.1:%d", c.Gateway.AgentPort)}
 	if o := browserOrigin(c.Gateway); o != "" {
 		forms = append(forms, o)
 	}
+	forms = append(forms, pscOrigins(c.Gateway.PSC)...)
 	var services []idp.Service
 	for _, s := range c.Gateway.Services {
 		o := c.Gateway.Origin(s.Host)
@@ -239,6 +242,7 @@ func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
 	}
 	group.Go(func() error { g.keep(ctx); return nil })
 	group.Go(func() error { g.sweep(ctx); return nil })
+	group.Go(func() error { g.runPSC(ctx); return nil })
 	group.Go(func() error { g.sessions.Run(ctx, g.log); return nil })
 	group.Go(func() error { g.outbox.Run(ctx); return nil })
 	stop := context.AfterFunc(ctx, g.stop)

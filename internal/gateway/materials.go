@@ -28,6 +28,11 @@ type Materials struct {
 	MailRoots    *x509.CertPool // of the mail server's certificate; nil: those of the system
 	MailPassword string         // empty: the mail server asks for none
 
+	PSCSecret      string           // empty: the client has none
+	PSCCertificate *tls.Certificate // of the client; nil: it has none
+	PSCRoots       *x509.CertPool   // of its servers' certificates; nil: those of the system
+	PSCButton      *idp.Logo        // nil: it has no image
+
 	files *fileWatch // all other files, that of the configuration included; nil: they are not watched
 }
 
@@ -90,6 +95,9 @@ func LoadMaterials(c *config.Gateway) (Materials, error) {
 	if err := m.loadSecrets(c); err != nil {
 		return Materials{}, err
 	}
+	if err := m.loadPSC(c.PSC); err != nil {
+		return Materials{}, err
+	}
 	return m, nil
 }
 
@@ -110,7 +118,10 @@ func namedFiles(c *config.Gateway) []string {
 			files = append(files, s.Logo)
 		}
 	}
-	for _, name := range []string{c.SealKeys, c.Mail.CA, c.Mail.PasswordFile, c.Passwords.Breached} {
+	for _, name := range []string{
+		c.SealKeys, c.Mail.CA, c.Mail.PasswordFile, c.Passwords.Breached,
+		c.PSC.ClientSecretFile, c.PSC.ClientCert, c.PSC.ClientKey, c.PSC.CA, c.PSC.ButtonImage,
+	} {
 		if name != "" {
 			files = append(files, name)
 		}

@@ -59,3 +59,9 @@ func (o observed) AuditWaiting() map[string]int { return o.audit.Waiting() }
 
 // databasePatience is how long the database has to answer who asks whether it does.
 const databasePatience = 2 * time.Second
+
+// PSC implements metrics.Source.
+func (o observed) PSC() (available, offered bool) {
+	m := o.parts.Load().psc
+	return m != nil && m.Unavailable() == "", m != nil
+}

@@ -5,6 +5,7 @@ import (
 	"promess/authgw/idp"
 	"promess/authgw/idp/card"
 	"promess/authgw/idp/passkey"
+	"promess/authgw/idp/psc"
 	"promess/authgw/idp/qr"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/metrics"
@@ -18,7 +19,8 @@ type parts struct {
 	materials    Materials
 	verdicts     *verdicts
 	card         *card.Method
-	phone        *qr.Method // nil: phones approve no logins
+	phone        *qr.Method  // nil: phones approve no logins
+	psc          *psc.Method // nil: Pro Santé Connect is not offered
 	hosts        vhost.Config
 	certificates []metrics.Certificate
 	registration *idp.Registration // nil: no messages can be sent
@@ -77,6 +79,19 @@ func (g *Gateway) methods(c Config, p *parts, provider *idp.Server) ([]idp.Metho
 		}
 		all = append(all, m)
 	}
+	keyed, err := g.keyed(c, p, provider)
+	if err != nil {
+		return nil, err
+	}
+	all = append(all, keyed...)
+	if p.psc = g.psc(c, provider); p.psc != nil {
+		all = append(all, p.psc)
+	}
+	return all, nil
+}
+
+// keyed are the ways to sign in with a key of the workstation or of a phone.
+func (g *Gateway) keyed(c Config, p *parts, provider *idp.Server) (all []idp.Method, err error) {
 	if !c.Gateway.Passkeys.Enabled && !c.Gateway.Phone.Enabled {
 		return all, nil
 	}

@@ -125,6 +125,10 @@ func (g *Gateway) install(p *parts) error {
 	g.useMail(p.registration)
 	g.sessions.SetLimits(p.config.Session.Idle, p.config.Session.Absolute)
 	old := g.parts.Swap(p)
+	select {
+	case g.replaced <- struct{}{}:
+	default: // it has been told, and has not looked yet
+	}
 	old.stop() // agents that wait for an answer ask the new one
 	return nil
 }
@@ -140,7 +144,7 @@ func (g *Gateway) stop() {
 // needRestart names the keys at the top of a configuration that differ in what a running gateway cannot take. A key that is not known
 // here is one of them.
 func needRestart(old, next *config.Gateway) []string {
-	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys", "Passwords", "OTP", "Passkeys", "Phone"}
+	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys", "Passwords", "OTP", "Passkeys", "Phone", "PSC"}
 	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
 	var keys []string
 	for i := range a.NumField() {

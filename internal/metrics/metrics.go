@@ -39,6 +39,8 @@ type Source interface {
 	AuditWaiting() map[string]int
 	// MailWaiting returns how many messages wait to be sent, within a bound; false when that is not known.
 	MailWaiting() (int, bool)
+	// PSC says whether people can sign in with Pro Santé Connect now, and whether that is offered at all.
+	PSC() (available, offered bool)
 }
 
 // Metrics are the metrics of one gateway.
@@ -52,6 +54,7 @@ type Metrics struct {
 	handshakes *prometheus.CounterVec
 	reloads    *prometheus.CounterVec
 	unsent     *prometheus.CounterVec
+	psc        *prometheus.CounterVec
 	failed     prometheus.Gauge
 	loaded     prometheus.Gauge
 
@@ -78,13 +81,14 @@ func New(version string, source Source, now func() time.Time) *Metrics {
 		handshakes: counter("authgw_tls_handshake_failures_total", "TLS handshakes that failed; unknown_name: for a name that is no host of this gateway.", "reason"),
 		reloads:    counter("authgw_config_reloads_total", "Attempts to take a changed configuration or certificate, by outcome.", "outcome"),
 		unsent:     counter("authgw_mail_failures_total", "Messages that were not sent; delayed and unreadable ones are tried again, refused and expired ones given up.", "reason"),
+		psc:        counter("authgw_psc_requests_total", "Requests to Pro Santé Connect, by endpoint and outcome: class of the status, error (no answer), not_sent (left alone), left (nobody waited).", "endpoint", "outcome"),
 		failed:     gauge("authgw_config_reload_failed", "1 while what is on disk was refused and what came before it is in force."),
 		loaded:     gauge("authgw_config_loaded_timestamp_seconds", "When the configuration in force was loaded."),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "authgw_proxy_request_duration_seconds", Help: "From a request to a service to the head of its answer.", Buckets: latencies,
 		}, []string{"service"}),
 	}
-	m.registry.MustRegister(m.logins, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.unsent, m.failed, m.loaded,
+	m.registry.MustRegister(m.logins, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.unsent, m.psc, m.failed, m.loaded,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newState(version, source, now))
 	for _, outcome := range []string{"success", "failed"} {
@@ -94,6 +98,11 @@ func New(version string, source Source, now func() time.Time) *Metrics {
 		m.unsent.WithLabelValues(string(reason))
 	}
 	return m
+}
+
+// PSCRequest counts a request to Pro Santé Connect. Both are words of the program.
+func (m *Metrics) PSCRequest(endpoint, outcome string) {
+	m.psc.WithLabelValues(endpoint, outcome).Inc()
 }
 
 // Event counts an audit event.

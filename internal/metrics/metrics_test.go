@@ -30,6 +30,7 @@ func (s source) DatabaseUp() bool           { return s.up }
 func (source) AuditLosses() audit.Losses    { return audit.Losses{Trail: 2, Copies: 3} }
 func (source) AuditWaiting() map[string]int { return map[string]int{"trail": 1, "syslog": 7} }
 func (source) MailWaiting() (int, bool)     { return 7, true }
+func (source) PSC() (bool, bool)            { return true, true }
 
 func newMetrics(up bool) *metrics.Metrics {
 	return metrics.New("v1.2.3", source{up}, func() time.Time { return now })
@@ -71,6 +72,7 @@ func TestWhatIsCounted(t *testing.T) {
 	mail(0, time.Hour)
 	m.HandshakeFailed("unknown_name")
 	m.MailFailed(outbox.Refused)
+	m.PSCRequest("token", "5xx")
 	m.Loaded(now)
 	m.Reloaded(false, now)
 	text := read(t, m)
@@ -85,6 +87,7 @@ func TestWhatIsCounted(t *testing.T) {
 		`authgw_config_reloads_total{outcome="failed"} 1`, `authgw_config_reloads_total{outcome="success"} 0`,
 		`authgw_database_up 1`, `authgw_crl_age_seconds{issuer="AC OF CARDS"} 3600`, `authgw_crl_next_update_seconds{issuer="AC OF CARDS"} 7200`,
 		`authgw_certificate_expires_seconds{host="auth.example.test"} -60`,
+		`authgw_psc_available 1`, `authgw_psc_requests_total{endpoint="token",outcome="5xx"} 1`,
 		`authgw_mail_waiting 7`, `authgw_mail_failures_total{reason="refused"} 1`, `authgw_mail_failures_total{reason="expired"} 0`,
 		`authgw_audit_events_lost_total 2`, `authgw_audit_copies_lost_total 3`,
 		`authgw_audit_queue_length{queue="trail"} 1`, `authgw_audit_queue_length{queue="syslog"} 7`,

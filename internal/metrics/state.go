@@ -13,7 +13,7 @@ type state struct {
 	source  Source
 	now     func() time.Time
 
-	build, database, age, left, certificate, unkept, uncopied, waiting, unsent *prometheus.Desc
+	build, database, age, left, certificate, unkept, uncopied, waiting, unsent, psc *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*state)(nil)
@@ -33,12 +33,13 @@ func newState(version string, source Source, now func() time.Time) *state {
 		uncopied:    desc("authgw_audit_copies_lost_total", "Audit events that were kept but not written to standard output, or not sent to syslog."),
 		waiting:     desc("authgw_audit_queue_length", "Audit events that wait: trail, for the database; stdout and syslog, to be copied there.", "queue"),
 		unsent:      desc("authgw_mail_waiting", "Messages that wait to be sent."),
+		psc:         desc("authgw_psc_available", "1 while people can sign in with Pro Santé Connect, for all that is known; absent where it is not offered."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied, s.waiting, s.unsent} {
+	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied, s.waiting, s.unsent, s.psc} {
 		out <- d
 	}
 }
@@ -57,6 +58,13 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 		}
 	}
 	gauge(s.database, up)
+	if available, offered := s.source.PSC(); offered {
+		up := 0.0
+		if available {
+			up = 1
+		}
+		gauge(s.psc, up)
+	}
 	lost := s.source.AuditLosses()
 	out <- prometheus.MustNewConstMetric(s.unkept, prometheus.CounterValue, float64(lost.Trail))
 	out <- prometheus.MustNewConstMetric(s.uncopied, prometheus.CounterValue, float64(lost.Copies))
