@@ -196,3 +196,11 @@ func (m *Method) keepDiscovery(ctx context.Context) {
 func spread(d time.Duration) time.Duration {
 	return d - d/5 + rand.N(2*d/5+1)
 }
+
+// Discover reads the document now, and says what is wrong.
+func (m *Method) Discover(ctx context.Context) error {
+	m.fetching.Lock()
+	defer m.fetching.Unlock()
+	_, err := m.discover(ctx)
+	return err
+}

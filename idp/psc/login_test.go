@@ -18,7 +18,11 @@ import (
 )
 
 func TestFirstLoginMakesTheAccountAndASecondFindsIt(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testFirstLoginMakesTheAccountAndASecondFindsIt)
+}
+
+func testFirstLoginMakesTheAccountAndASecondFindsIt(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	if p := b.get(auth + "/login"); !strings.Contains(p.body, "S&#39;identifier avec Pro Santé Connect") {
 		t.Errorf("the login page lacks the button: %.500s", p.body)
@@ -81,7 +85,11 @@ func TestF9AnAccountOfACardIsOpenedByPSC(t *testing.T) {
 }
 
 func TestSubMayChangeAndNeverLeadsToSomebodyElse(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testSubMayChangeAndNeverLeadsToSomebodyElse)
+}
+
+func testSubMayChangeAndNeverLeadsToSomebodyElse(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	w.psc.Set(psctest.Quirks{Sub: psctest.SubLegacy})
 	b := w.browser(t)
 	b.mustLogIn(pscstub.Doctor)
@@ -109,7 +117,11 @@ func TestPersonOfAStructureHasHerIdentifierAsCardsDo(t *testing.T) {
 }
 
 func TestPersonChoosesOneOfTwoSituations(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testPersonChoosesOneOfTwoSituations)
+}
+
+func testPersonChoosesOneOfTwoSituations(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	p := b.logIn(pscstub.TwoPlaces)
 	if p.location != auth+"/login/psc/situation" {
@@ -146,6 +158,10 @@ func TestPersonChoosesOneOfTwoSituations(t *testing.T) {
 }
 
 func TestSparseAndSignedUserinfoAreTaken(t *testing.T) {
+	onBoth(t, testSparseAndSignedUserinfoAreTaken)
+}
+
+func testSparseAndSignedUserinfoAreTaken(t *testing.T, k psctest.Kind) {
 	for name, q := range map[string]psctest.Quirks{
 		"sparse":              {Userinfo: psctest.UserinfoSparse},
 		"no exercise":         {Userinfo: psctest.UserinfoNoExercise},
@@ -159,7 +175,7 @@ func TestSparseAndSignedUserinfoAreTaken(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorldBefore(t, k)
 			w.psc.Set(q)
 			w.browser(t).mustLogIn(pscstub.Doctor)
 		})
@@ -177,12 +193,14 @@ func TestSparseUserinfoTakesNothingAway(t *testing.T) {
 	}
 }
 
-func TestLevels(t *testing.T) {
+func TestLevels(t *testing.T) { onBoth(t, testLevels) }
+
+func testLevels(t *testing.T, k psctest.Kind) {
 	for _, tt := range []struct{ acr, want string }{
 		{"eidas1", idp.ACRTwoFactor}, {"eidas2", idp.ACRTwoFactor}, {"eidas3", idp.ACRHardware}, {psctest.ACRNone, ""}, {"eidas4", ""}, {"1", ""},
 	} {
 		t.Run(tt.acr, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorldBefore(t, k)
 			w.psc.Set(psctest.Quirks{ACR: tt.acr})
 			b := w.browser(t)
 			if tt.want == "" {
@@ -196,7 +214,7 @@ func TestLevels(t *testing.T) {
 		})
 	}
 	t.Run("one that is not accepted", func(t *testing.T) {
-		w := newWorld(t, func(c *psc.Config) { c.ACR = []string{"eidas2"} })
+		w := newWorldBefore(t, k, func(c *psc.Config) { c.ACR = []string{"eidas2"} })
 		b := w.browser(t)
 		b.wantRefused(b.logIn(pscstub.Doctor), http.StatusForbidden, textLevel, "psc_acr")
 	})

@@ -15,6 +15,10 @@ import (
 
 // F5, F7, F14: whatever is wrong with an answer, it opens nothing.
 func TestF5AnswersThatAreNotWhatTheyShouldBeOpenNothing(t *testing.T) {
+	onBoth(t, testF5AnswersThatAreNotWhatTheyShouldBeOpenNothing)
+}
+
+func testF5AnswersThatAreNotWhatTheyShouldBeOpenNothing(t *testing.T, k psctest.Kind) {
 	tokens := []psctest.IDTokenQuirk{
 		psctest.IDTokenMissing, psctest.IDTokenWrongNonce, psctest.IDTokenNoNonce, psctest.IDTokenWrongIssuer, psctest.IDTokenWrongAudience,
 		psctest.IDTokenTwoAudiences, psctest.IDTokenWrongAzp, psctest.IDTokenExpired, psctest.IDTokenFuture, psctest.IDTokenOtherKey,
@@ -38,7 +42,7 @@ func TestF5AnswersThatAreNotWhatTheyShouldBeOpenNothing(t *testing.T) {
 	for _, q := range tokens {
 		quirks["ID token "+string(q)] = psctest.Quirks{IDToken: q}
 	}
-	w := newWorld(t)
+	w := newWorldBefore(t, k)
 	for name, q := range quirks {
 		t.Run(name, func(t *testing.T) {
 			w.psc.Set(q)
@@ -68,7 +72,11 @@ func TestWhoHasNoNationalIdentifierIsNobody(t *testing.T) {
 
 // F7: what answers no question of this browser, or answers it a second time, is nothing.
 func TestF7StateMissingReplayedOrOfAnotherBrowser(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testF7StateMissingReplayedOrOfAnotherBrowser)
+}
+
+func testF7StateMissingReplayedOrOfAnotherBrowser(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	at := b.returned(pscstub.Doctor)
 	without, err := url.Parse(at)
@@ -96,16 +104,22 @@ func TestF7StateMissingReplayedOrOfAnotherBrowser(t *testing.T) {
 	late.wantRefused(late.get(at), http.StatusForbidden, textUnknown, "state_unknown")
 }
 
-func TestPersonWhoCancelsIsToldSo(t *testing.T) {
-	w := newWorld(t)
+func TestPersonWhoCancelsIsToldSo(t *testing.T) { onBoth(t, testPersonWhoCancelsIsToldSo) }
+
+func testPersonWhoCancelsIsToldSo(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	b.wantRefused(b.logIn(""), http.StatusForbidden, textCancelled, "cancelled")
 }
 
 func TestTokenEndpointThatFailsLeavesTheOtherWays(t *testing.T) {
+	onBoth(t, testTokenEndpointThatFailsLeavesTheOtherWays)
+}
+
+func testTokenEndpointThatFailsLeavesTheOtherWays(t *testing.T, k psctest.Kind) {
 	for name, fault := range map[string]psctest.Fault{"502": {Status: 502}, "cut": {Cut: true}, "hangs": {Hang: true}} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(c *psc.Config) {
+			w := newWorldBefore(t, k, func(c *psc.Config) {
 				if fault.Hang {
 					c.Timeout = 2 * time.Second // of what never comes
 				}
@@ -118,7 +132,7 @@ func TestTokenEndpointThatFailsLeavesTheOtherWays(t *testing.T) {
 	}
 	for name, fault := range map[string]psctest.Fault{"400": {Status: 400}, "refused": psctest.Refused()} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorldBefore(t, k)
 			w.psc.Set(psctest.Quirks{Faults: map[psctest.Endpoint]psctest.Fault{psctest.Token: fault}})
 			b := w.browser(t)
 			b.wantRefused(b.logIn(pscstub.Doctor), http.StatusForbidden, textRefused, "psc_token")
@@ -126,8 +140,10 @@ func TestTokenEndpointThatFailsLeavesTheOtherWays(t *testing.T) {
 	}
 }
 
-func TestKeyRotationGoesUnnoticed(t *testing.T) {
-	w := newWorld(t)
+func TestKeyRotationGoesUnnoticed(t *testing.T) { onBoth(t, testKeyRotationGoesUnnoticed) }
+
+func testKeyRotationGoesUnnoticed(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	w.browser(t).mustLogIn(pscstub.Doctor)
 	w.psc.RotateKey(t)
 	w.browser(t).mustLogIn(pscstub.Nurse)

@@ -5,12 +5,14 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -36,6 +38,32 @@ const (
 	clientID = "promess-essais"
 	secret   = "un secret + des signes: %&=/ 1"
 )
+
+// installed is oidc-provider, which all tests of the package have one installation of. TestMain sets it.
+var installed *psctest.NPM
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "psc")
+	if err == nil {
+		defer os.RemoveAll(dir)
+		installed, err = psctest.InstallNPMIn(context.Background(), dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// onBoth runs a scenario before both stand-ins.
+func onBoth(t *testing.T, scenario func(t *testing.T, k psctest.Kind)) {
+	t.Helper()
+	for _, k := range []psctest.Kind{psctest.Go{}, installed} {
+		t.Run(k.String(), func(t *testing.T) { scenario(t, k) })
+	}
+}
 
 var hierarchy = sync.OnceValues(func() (*testpki.PKI, error) { return testpki.New(testpki.Config{CardsOnly: true}) })
 
