@@ -57,17 +57,19 @@ func demonstration(t *testing.T, flag string) {
 
 	// It says where to go and what to type; a person goes on after the browser's warning about its certificates.
 	address := regexp.MustCompile(`Open +(https://mail\.localhost:\d+/)`).FindStringSubmatch(said)
-	pin := regexp.MustCompile(`Type +(\d+),`).FindStringSubmatch(said)
-	if address == nil || pin == nil {
-		t.Fatalf("no address or no PIN in what it says:\n%s", said)
+	pin := regexp.MustCompile(`the card +.*, then (\d+), the PIN`).FindStringSubmatch(said)
+	key := regexp.MustCompile(`--ignore-certificate-errors-spki-list=(\S+)`).FindStringSubmatch(said)
+	if address == nil || pin == nil || key == nil {
+		t.Fatalf("no address, PIN or key in what it says:\n%s", said)
 	}
 	root, err := testpki.New(testpki.Config{CardsOnly: true}) // any: the demonstration's own is nowhere to be had
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := startChromium(t, root.Server.Certificate, func(*chromium) []chromedp.ExecAllocatorOption {
-		return []chromedp.ExecAllocatorOption{chromedp.Flag("ignore-certificate-errors", true)}
-	}).browser(t)
+	person := startChromium(t, root.Server.Certificate, func(*chromium) []chromedp.ExecAllocatorOption {
+		return []chromedp.ExecAllocatorOption{chromedp.Flag("ignore-certificate-errors-spki-list", key[1])}
+	})
+	browser := person.browser(t)
 	browser.open(t, address[1])
 	browser.screenshot(t, "demo-login")
 	tab := browser.clickToNewTab(t, "form[action='/login/card'] button")
@@ -93,6 +95,9 @@ func demonstration(t *testing.T, flag string) {
 	tab.open(t, address[1])
 	tab.await(t, "Se connecter avec ma carte CPS")
 
+	signInWithCode(t, demo, person, tab)
+	signInWithPhone(t, person, tab)
+
 	// Ctrl-C ends it, and nothing is left behind.
 	if err := demo.cmd.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
@@ -110,8 +115,69 @@ func demonstration(t *testing.T, flag string) {
 		t.Errorf("it left %v (%v)", left, err)
 	}
 	for _, line := range strings.Split(demo.out.String(), "\n") {
-		if strings.HasPrefix(line, "audit ") && (strings.Contains(line, "MARTIN") || strings.Contains(line, pin[1]+`"`)) {
+		if strings.HasPrefix(line, "audit ") && (strings.Contains(line, "MARTIN") || strings.Contains(line, "jeanne") || strings.Contains(line, pin[1]+`"`)) {
 			t.Errorf("an audit event holds personal data: %s", line)
 		}
 	}
+}
+
+// signInWithCode does what the demonstration says of codes. The tab shows the login.
+func signInWithCode(t *testing.T, demo *process, person *chromium, tab *tab) {
+	t.Helper()
+	said := regexp.MustCompile(`a code +.*, then (\d+), the password «([^»]+)».*?arrives at (http://\S+)`).FindStringSubmatch(strings.ReplaceAll(demo.out.String(), "\n", " "))
+	if said == nil {
+		t.Fatalf("nothing of codes in what it says:\n%s", demo.out)
+	}
+	tab.click(t, "form[action='/login/otp'] button")
+	tab.await(t, "Mot de passe")
+	tab.do(t, chromedp.SendKeys(chromedp.CSS("#identifier"), said[1]))
+	tab.typeIn(t, "#password", said[2])
+	tab.await(t, "j…@example.org")
+	tab.screenshot(t, "demo-code-ways")
+	tab.click(t, "form[action='/login/otp/mail'] button")
+	tab.await(t, "chiffres")
+	demo.await(t, "mail  To jeanne.martin@example.org")
+
+	letters := person.browser(t)
+	letters.open(t, said[3])
+	letters.await(t, "Messages reçus", "jeanne.martin@example.org")
+	letters.screenshot(t, "demo-messages")
+	code := regexp.MustCompile(`: (\d{4}) (\d{4})`).FindStringSubmatch(letters.text())
+	if code == nil {
+		t.Fatalf("no code on the page of messages:\n%s", letters.text())
+	}
+	tab.typeIn(t, "#code", code[1]+code[2])
+	tab.await(t, "Boîte de réception", "Jeanne MARTIN")
+}
+
+// signInWithPhone adds a phone to the account of the signed-in tab and signs in with it. The phone is another window of the same browser
+// program.
+func signInWithPhone(t *testing.T, person *chromium, tab *tab) {
+	t.Helper()
+	auth := regexp.MustCompile(`https://mail\.localhost(:\d+)/`).ReplaceAllString(tab.url(), "https://auth.localhost$1/")
+	phone := device(t, person)
+	tab.open(t, auth+"account")
+	tab.click(t, "a[href='/account/phone']")
+	tab.click(t, "form[action='/account/phone'] button")
+	tab.await(t, "valable cinq minutes")
+	phone.open(t, read(t, tab.picture(t)))
+	phone.awaitView(t, "enrol")
+	tab.await(t, "Un téléphone a scanné le QR code")
+	tab.do(t, chromedp.SendKeys(chromedp.CSS("#number"), twoDigits.FindString(phone.text())))
+	tab.click(t, "form[action='/account/phone/confirm'] button")
+	phone.awaitView(t, "create")
+	phone.click(t, "[data-do=create]")
+	phone.awaitView(t, "added")
+	tab.await(t, "Téléphone ajouté")
+
+	other := person.browser(t)
+	other.open(t, auth+"login")
+	other.click(t, "form[action='/login/qr'] button")
+	other.await(t, "Scannez ce QR code")
+	other.screenshot(t, "demo-qr")
+	phone.open(t, auth+"phone")
+	phone.open(t, read(t, other.picture(t)))
+	phone.pick(t, number(t, other), true)
+	phone.awaitView(t, "done")
+	other.await(t, "Bonjour, Jeanne MARTIN")
 }

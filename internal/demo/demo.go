@@ -5,8 +5,10 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -62,6 +64,7 @@ type Address struct {
 	// Messages is the http URL of the page that shows what the gateway sends.
 	Messages string
 	PIN      string
+	Key      string         // SHA-256 of the public key of its certificate, in base64, as Chromium is told to believe it
 	Roots    *x509.CertPool // of the gateway's certificate
 	Listen   string         // host:port of the gateway, whatever its names resolve to
 	Card     *softcard.Card
@@ -105,6 +108,7 @@ type world struct {
 	gateway       *gateway.Gateway
 	agent         *agent.Server
 	card          *softcard.Card
+	key           string // Address.Key
 	pss           bool
 }
 
@@ -205,6 +209,9 @@ func (w *world) gatewayConfig() *config.Gateway {
 		Session:  config.Session{Idle: 30 * time.Minute, Absolute: 4 * time.Hour},
 		Accounts: config.Accounts{Create: true},
 		Audit:    config.Audit{Required: true},
+		OTP:      config.OTP{Enabled: true, MailCode: true, TOTP: true, Recovery: true},
+		Passkeys: config.Passkeys{Enabled: true},
+		Phone:    config.Phone{Enabled: true},
 		Database: store.Memory, DatabaseGrace: time.Minute,
 		Support: config.Support{Phone: "01 23 45 67 89", Mail: "assistance@example.fr"},
 		Mail: config.Mail{
@@ -236,6 +243,8 @@ func (w *world) makeGateway(ctx context.Context, c Config) error {
 	if err != nil {
 		return err
 	}
+	hash := sha256.Sum256(certificate.Leaf.RawSubjectPublicKeyInfo)
+	w.key = base64.StdEncoding.EncodeToString(hash[:])
 	trust, err := certs.NewTrust(w.pki.Certificates(), nil)
 	if err != nil {
 		return err
@@ -310,7 +319,7 @@ func (w *world) makeAgent(c Config) error {
 func (w *world) address() Address {
 	return Address{
 		Portal: w.config.Origin(authHost) + "/", Mail: w.config.Origin(mailHost) + "/", Agent: "http://" + w.agentListener.Addr().String(),
-		Messages: w.post.address(), PIN: pin, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
+		Messages: w.post.address(), PIN: pin, Key: w.key, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
 	}
 }
 
@@ -325,19 +334,26 @@ func (w *world) introduce(out io.Writer) {
   Open       %s
              in Chromium, Chrome, Edge or Firefox. The certificates are made for this run: the browser warns once for
              each of the names below, and you may go on ("Avancé", then "Continuer").
-  Choose     «Se connecter avec ma carte CPS»
-  Type       %s, the PIN of the card in memory. Three wrong ones in a row lock it.
+
+  Sign in with
+  the card   «Se connecter avec ma carte CPS», then %s, the PIN of the card in memory. Three wrong ones in a row lock it.
+  a code     «Se connecter avec un code», then %s, the password «%s», and the code that
+             arrives at %s
+             An app for codes is added in «Mon compte».
+  a phone    Signed in with the card, «Mon compte», «Ajouter un téléphone». A second browser window plays the phone. Browsers
+             keep passkeys for sites without a warning only, so begin with one that knows this run's certificate:
+             chromium --user-data-dir=/tmp/authgw-demo --ignore-certificate-errors-spki-list=%s
 
   Portal     %s
   Mailbox    %s
   Agent      %s
   Messages   %s, her ordinary mailbox: what the gateway sends is there, and below
-  Card       Jeanne MARTIN, médecin, RPPS 899700218896; signs %s
+  Card       Jeanne MARTIN, médecin, RPPS %s; signs %s
 
   Type r and Enter to pull the card out of its reader (the session ends), i to put it back, Ctrl-C to stop.
   Below are the audit events, as they happen.
 
-`, a.Mail, a.PIN, a.Portal, a.Mail, a.Agent, a.Messages, kind)
+`, a.Mail, a.PIN, rpps, secret, a.Messages, a.Key, a.Portal, a.Mail, a.Agent, a.Messages, rpps, kind)
 }
 
 // commands plays the hands of the person at the reader.
