@@ -97,6 +97,7 @@ func demonstration(t *testing.T, flag string) {
 
 	signInWithCode(t, demo, person, tab)
 	signInWithPhone(t, person, tab)
+	signInWithPSC(t, person, address[1])
 
 	// Ctrl-C ends it, and nothing is left behind.
 	if err := demo.cmd.Process.Signal(syscall.SIGINT); err != nil {
@@ -180,4 +181,20 @@ func signInWithPhone(t *testing.T, person *chromium, tab *tab) {
 	phone.pick(t, number(t, other), true)
 	phone.awaitView(t, "done")
 	other.await(t, "Bonjour, Jeanne MARTIN")
+}
+
+// signInWithPSC chooses the doctor of the card on the page that stands in for Pro Santé Connect: it is the same account.
+func signInWithPSC(t *testing.T, person *chromium, mail string) {
+	t.Helper()
+	b := person.browser(t)
+	b.open(t, mail)
+	b.click(t, "form[action='/login/psc'] button")
+	b.await(t, "Jeanne MARTIN")
+	b.screenshot(t, "demo-psc")
+	b.click(t, "button[name=person][value=doctor]")
+	b.await(t, "Boîte de réception", "MARTIN", "899700218896")
+	b.click(t, "#sign-out")
+	b.await(t, "Vous êtes déconnecté")
+	b.open(t, mail)
+	b.await(t, "Se connecter avec ma carte CPS")
 }

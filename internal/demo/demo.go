@@ -85,6 +85,7 @@ func Run(ctx context.Context, c Config) error {
 	}
 	group.Go(func() error { return serve(ctx, world.post.web, world.post) })
 	group.Go(func() error { return world.post.receive(ctx) })
+	group.Go(func() error { return serve(ctx, tls.NewListener(world.psc, world.pscTLS()), world.provider) })
 	world.introduce(c.Out)
 	if c.Ready != nil {
 		c.Ready(world.address())
@@ -105,8 +106,11 @@ type world struct {
 	agentListener net.Listener
 	services      []*sample
 	post          *post
+	psc           net.Listener
 	gateway       *gateway.Gateway
 	agent         *agent.Server
+	certificate   tls.Certificate
+	provider      http.Handler // that stands in for Pro Santé Connect
 	card          *softcard.Card
 	key           string // Address.Key
 	pss           bool
@@ -138,7 +142,16 @@ func (w *world) assemble(ctx context.Context, c Config) (err error) {
 	if w.post, err = newPost(ctx, c.Out); err != nil {
 		return err
 	}
+	if w.psc, err = new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0"); err != nil {
+		return err
+	}
 	w.config = w.gatewayConfig()
+	if w.certificate, err = w.pki.ServerCertificate(authHost, cardHost, mailHost, agendaHost, pscHost); err != nil {
+		return err
+	}
+	if w.provider, err = w.newPSC(); err != nil {
+		return err
+	}
 	if err = w.makeServices(ctx); err != nil {
 		return err
 	}
@@ -160,6 +173,9 @@ func (w *world) close() {
 	}
 	if w.post != nil {
 		w.post.close()
+	}
+	if w.psc != nil {
+		w.psc.Close()
 	}
 	if w.gateway != nil {
 		w.gateway.Close()
@@ -212,6 +228,7 @@ func (w *world) gatewayConfig() *config.Gateway {
 		OTP:      config.OTP{Enabled: true, MailCode: true, TOTP: true, Recovery: true},
 		Passkeys: config.Passkeys{Enabled: true},
 		Phone:    config.Phone{Enabled: true},
+		PSC:      w.pscConfig(),
 		Database: store.Memory, DatabaseGrace: time.Minute,
 		Support: config.Support{Phone: "01 23 45 67 89", Mail: "assistance@example.fr"},
 		Mail: config.Mail{
@@ -239,11 +256,7 @@ func (w *world) makeServices(ctx context.Context) error {
 }
 
 func (w *world) makeGateway(ctx context.Context, c Config) error {
-	certificate, err := w.pki.ServerCertificate(authHost, cardHost, mailHost, agendaHost)
-	if err != nil {
-		return err
-	}
-	hash := sha256.Sum256(certificate.Leaf.RawSubjectPublicKeyInfo)
+	hash := sha256.Sum256(w.certificate.Leaf.RawSubjectPublicKeyInfo)
 	w.key = base64.StdEncoding.EncodeToString(hash[:])
 	trust, err := certs.NewTrust(w.pki.Certificates(), nil)
 	if err != nil {
@@ -272,11 +285,13 @@ func (w *world) makeGateway(ctx context.Context, c Config) error {
 	w.gateway, err = gateway.New(ctx, gateway.Config{
 		Gateway: w.config,
 		Materials: gateway.Materials{
-			Certificates: []tls.Certificate{certificate},
+			Certificates: []tls.Certificate{w.certificate},
 			Trust:        trust,
 			Logos:        logos,
 			CRLs:         func() (*certs.CRLs, error) { return certs.NewCRLs(trust, lists...) },
 			SealKeys:     keys,
+			PSCSecret:    pscSecret,
+			PSCRoots:     w.pki.ServerRoots(),
 		},
 		Audit: &auditPrinter{out: c.Out}, Log: c.Log, Prepare: prepare,
 	})
@@ -343,6 +358,7 @@ func (w *world) introduce(out io.Writer) {
   a phone    Signed in with the card, «Mon compte», «Ajouter un téléphone». A second browser window plays the phone. Browsers
              keep passkeys for sites without a warning only, so begin with one that knows this run's certificate:
              chromium --user-data-dir=/tmp/authgw-demo --ignore-certificate-errors-spki-list=%s
+  PSC        «S'identifier avec Pro Santé Connect»: a page of this program stands in for it, where you choose who you are.
 
   Portal     %s
   Mailbox    %s
