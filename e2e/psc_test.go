@@ -1,8 +1,6 @@
 package e2e
 
 import (
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
 	"os"
 	"strings"
@@ -13,24 +11,20 @@ import (
 	"promess/authgw/internal/psctest"
 )
 
-// offerPSC starts a stand-in for Pro Santé Connect, and the gateway anew with it as a way in.
+// offerPSC starts a stand-in for Pro Santé Connect, and the gateway, which has a key file, anew with it as a way in.
 func (w *world) offerPSC(t *testing.T) *psctest.Server {
 	t.Helper()
 	client := pscstub.Client{
 		ID: "promess", Secret: "the right secret", RedirectURIs: []string{w.auth("/login/psc/callback")}, LogoutURIs: []string{w.auth("/logout")},
 	}
 	s := psctest.Go{}.Start(w.t, psctest.Config{PKI: w.pki, Clients: []pscstub.Client{client}})
-	var key [32]byte
-	rand.Read(key[:])
-	w.write(t, "seal.keys", []byte("k1 "+base64.StdEncoding.EncodeToString(key[:])+"\n"))
 	w.write(t, "psc-secret", []byte("the right secret\n"))
 	before, err := os.ReadFile(w.path("authgw.yaml"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.gateway.stop(t)
-	w.write(t, "authgw.yaml", fmt.Appendf(before, `seal_keys: seal.keys
-psc:
+	w.write(t, "authgw.yaml", fmt.Appendf(before, `psc:
   environment: sandbox
   issuer: %s
   hosts: [%q, %q]
@@ -59,12 +53,18 @@ func choose(t *testing.T, tab *tab, person string) {
 
 // TestProSanteConnect goes through what a person sees of it, in one browser.
 func TestProSanteConnect(t *testing.T) {
-	w := newWorld(t)
+	w := newPostWorld(t)
 	s := w.offerPSC(t)
 	tab := w.browser.browser(t)
 
 	w.toPSC(t, tab, w.mail("/"))
 	choose(t, tab, pscstub.Doctor)
+	tab.await(t, "Votre adresse e-mail ordinaire", "étape 1 sur 2") // the inscription, as with a card
+	tab.typeIn(t, "#address", "jeanne@example.org")
+	tab.await(t, "Saisissez le code reçu par e-mail")
+	tab.typeIn(t, "#code", w.code(t, 1))
+	tab.await(t, "JEANNE MARTIN", "899700218896", "jeanne@example.org")
+	tab.click(t, `a[href="/account/register/continue"]`)
 	tab.awaitURL(t, w.mail("/")) // where the person wanted to go
 	if got := w.backend.header("X-Authgw-National-Id"); got != "899700218896" {
 		t.Errorf("the service is told of %q", got)
@@ -82,12 +82,22 @@ func TestProSanteConnect(t *testing.T) {
 	choose(t, tab, "")
 	tab.await(t, "Identification abandonnée")
 
-	// A second login, of somebody with two situations.
+	// A second login of the same person goes straight through, and signs out with a state that comes back.
+	w.toPSC(t, tab, w.auth("/login"))
+	choose(t, tab, pscstub.Doctor)
+	tab.await(t, "Bonjour, JEANNE MARTIN")
+	tab.click(t, "details.menu summary")
+	tab.click(t, `form[action$="/logout"] button`)
+	tab.await(t, "Vous êtes déconnecté")
+
+	// Somebody with two situations.
 	w.toPSC(t, tab, w.auth("/login"))
 	choose(t, tab, pscstub.TwoPlaces)
 	tab.await(t, "Dans quelle situation travaillez-vous", "HOPITAL DE LA DEMONSTRATION (FICTIF)")
 	tab.screenshot(t, "psc-situation")
 	tab.click(t, `button[name=situation][value="1"]`)
+	tab.await(t, "Votre adresse e-mail ordinaire")
+	tab.click(t, "form[action='/account/register/later'] button")
 	tab.await(t, "CLAIRE DUPRÉ")
 
 	// Another card in the same browser, while the session is open: the login page is passed over, so the form is sent as a page would.
@@ -102,7 +112,7 @@ func TestProSanteConnect(t *testing.T) {
 	for _, e := range w.events(t, audit.SessionEnded) {
 		ends = append(ends, e.Reason)
 	}
-	if got := strings.Join(ends, " "); got != "logout psc_other_person" {
+	if got := strings.Join(ends, " "); got != "logout logout psc_other_person" {
 		t.Errorf("ends of sessions = %q", got)
 	}
 }
