@@ -64,8 +64,11 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := m.mayReach(r.URL); err != nil {
 		return nil, err
 	}
-	if endpoint == "keys" && !g.keys.AllowN(m.Now(), 1) {
-		return nil, errTooOften
+	if endpoint == "keys" {
+		m.keyless.Store(true) // until they are here
+		if !g.keys.AllowN(m.Now(), 1) {
+			return nil, errTooOften
+		}
 	}
 	probe := endpoint == "discovery" // tells nothing of the others, and is asked for seldom
 	if !probe && !m.breaker.allow() {
@@ -82,6 +85,9 @@ func (g *guard) RoundTrip(r *http.Request) (*http.Response, error) {
 		outcome = strconv.Itoa(answer.StatusCode/100) + "xx"
 		if answer.StatusCode < 500 {
 			says = answered
+		}
+		if endpoint == "keys" && answer.StatusCode == http.StatusOK {
+			m.keyless.Store(false)
 		}
 	case errors.Is(r.Context().Err(), context.Canceled):
 		outcome, says = "left", nothing

@@ -95,6 +95,7 @@ type Method struct {
 	fetching sync.Mutex // held while the discovery document is fetched
 	current  atomic.Pointer[document]
 	failed   atomic.Pointer[failure] // of the last discovery; nil: it worked
+	keyless  atomic.Bool             // the last time that the keys were asked for, they were not to be had
 }
 
 var (

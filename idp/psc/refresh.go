@@ -94,6 +94,7 @@ func (m *Method) renew(ctx context.Context, v store.PSCSession) {
 		err = m.ask(ctx, &v, session)
 	}
 	var over *ended
+	var half *unchecked
 	switch {
 	case errors.As(err, &over):
 		m.Log.Info("Pro Santé Connect: session over", "session", v.ID, "reason", over.reason, "detail", over.detail)
@@ -101,15 +102,28 @@ func (m *Method) renew(ctx context.Context, v store.PSCSession) {
 			m.Log.Error("session not ended", "session", v.ID, "error", err)
 			m.postpone(v, later)
 		}
+	case errors.As(err, &half):
+		m.Log.Warn("Pro Santé Connect: session renewed, and not checked: it is renewed again", "session", v.ID, "error", plain(half.err))
+		m.write(ctx, v)
 	case err != nil:
 		m.Log.Warn("Pro Santé Connect: session not renewed, it is tried again", "session", v.ID, "error", plain(err))
 		m.postpone(v, later)
 	default:
-		if err := m.Store.RenewPSC(ctx, v); err != nil {
-			m.Log.Error("renewed tokens not kept: the session ends at its next renewal", "session", v.ID, "error", err)
-		}
+		m.write(ctx, v)
 	}
 }
+
+func (m *Method) write(ctx context.Context, v store.PSCSession) {
+	if err := m.Store.RenewPSC(ctx, v); err != nil {
+		m.Log.Error("renewed tokens not kept: the session ends at its next renewal", "session", v.ID, "error", err)
+	}
+}
+
+// unchecked says that there are new tokens, and that it could not be found out whose they are. The old ones are worth nothing any more, so the
+// new refresh token is kept for asking again; the session is as old as it was.
+type unchecked struct{ err error }
+
+func (u *unchecked) Error() string { return u.err.Error() }
 
 // postpone gives a session back, to be taken later.
 func (m *Method) postpone(v store.PSCSession, by time.Duration) {
@@ -139,19 +153,28 @@ func (m *Method) ask(ctx context.Context, v *store.PSCSession, session store.Ses
 	if err != nil {
 		return m.refreshError(err)
 	}
+	next := old
+	next.Refresh, next.Life = got.RefreshToken, lifeOf(got)
+	if v.Tokens, err = m.sealTokens(v.ID, next); err != nil {
+		return err
+	}
+	v.Due = m.Now().Add(spread(later)) // in case that it ends here
+
 	raw, c, err := m.idToken(ctx, d, got)
 	var no *refused
 	if errors.As(err, &no) {
 		return &ended{endOver, no.detail}
 	}
+	if err == nil {
+		err = m.same(ctx, d, got, c, *v, old, session)
+	}
+	var over *ended
+	if err != nil && !errors.As(err, &over) {
+		return &unchecked{err}
+	}
 	if err != nil {
 		return err
 	}
-	if err := m.same(ctx, d, got, c, *v, old, session); err != nil {
-		return err
-	}
-	next := old
-	next.Refresh, next.Life = got.RefreshToken, lifeOf(got)
 	if raw != "" {
 		next.ID, v.Sub = raw, c.Sub
 	}

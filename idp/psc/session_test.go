@@ -393,3 +393,38 @@ func TestSecretInTheForm(t *testing.T) {
 	b := newWorldWith(t, standIn, func(c *psc.Config) { c.Auth = psc.Post; c.Secret = "another" }).browser(t)
 	b.wantRefused(b.logIn(pscstub.Doctor), http.StatusForbidden, textRefused, "psc_token")
 }
+
+// What cannot be checked is not believed, and is no reason to lose the session: the token of before is worth nothing any more.
+func TestRenewalThatCannotBeCheckedIsRepeatedWithTheNewToken(t *testing.T) {
+	for name, q := range map[string]psctest.Quirks{
+		"no keys":     {Faults: map[psctest.Endpoint]psctest.Fault{psctest.Keys: {Status: 503}}},
+		"no userinfo": {BareIDToken: true, Faults: map[psctest.Endpoint]psctest.Fault{psctest.Userinfo: {Status: 503}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			b := w.browser(t)
+			b.mustLogIn(pscstub.Doctor)
+			id := b.session().ID
+			w.makeDue(t, id)
+			b.active()
+			w.psc.Set(q)
+			w.psc.RotateKey(t)
+			w.renew(t, 1)
+			b.wantSignedIn(true)
+			w.psc.Set(psctest.Quirks{})
+			w.makeDue(t, id)
+			w.renew(t, 1)
+			b.wantSignedIn(true)
+			if n := w.psc.Requests(psctest.Refresh); n != 2 {
+				t.Errorf("%d refreshes, want 2", n)
+			}
+		})
+	}
+}
+
+func TestKeysThatAreNotToBeHadLeaveTheOtherWays(t *testing.T) {
+	w := newWorld(t)
+	w.psc.Set(psctest.Quirks{Faults: map[psctest.Endpoint]psctest.Fault{psctest.Keys: {Status: 503}}})
+	b := w.browser(t)
+	b.wantRefused(b.logIn(pscstub.Doctor), http.StatusServiceUnavailable, textDown, "psc_unavailable")
+}

@@ -118,6 +118,9 @@ func (m *Method) userinfo(ctx context.Context, d *document, accessToken string) 
 // verifyUserinfo returns the claims of a signed userinfo: by PSC, for us (section 5.3.2), with RS256.
 func (m *Method) verifyUserinfo(ctx context.Context, d *document, jwt string) ([]byte, error) {
 	verified, err := d.verifier.Verify(ctx, strings.TrimSpace(jwt))
+	if err != nil && (m.keyless.Load() || ctx.Err() != nil) {
+		return nil, errKeyless
+	}
 	if err != nil {
 		return nil, unfit("issuer, audience or signature of userinfo", err)
 	}
