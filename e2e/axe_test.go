@@ -213,10 +213,12 @@ func newGallery(t *testing.T) *httptest.Server {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprint(w, `{"state":"waiting"}`)
 	})
-	mux.HandleFunc("GET /logos/mail.svg", func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "image/svg+xml")
-		fmt.Fprint(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><path fill="#0b6671" d="M0 1h8v6H0z"/></svg>`)
-	})
+	for _, path := range []string{"/logos/mail.svg", "/login/psc/button"} {
+		mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "image/svg+xml")
+			fmt.Fprint(w, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 8 8"><path fill="#0b6671" d="M0 1h8v6H0z"/></svg>`)
+		})
+	}
 	samples := webtest.Samples()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		name, pages := r.URL.Query().Get("page"), gateway
