@@ -26,6 +26,7 @@ func commands() []cli.Command {
 		userShow(),
 		userDisable(),
 		userEnable(),
+		userInvite(),
 		userUnlock(),
 		userReset(),
 		auditVerify(),

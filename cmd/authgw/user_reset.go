@@ -23,7 +23,8 @@ With --address, the person is asked for an ordinary address at the next login, a
 --sessions, everything that the person has open ends, at once here and within two seconds in each gateway that
 runs; they may sign in again. With --factor, the person's password, phone apps (totp), recovery codes, passkeys,
 phones, or all of these are gone at once, and open no login any more; sessions that they opened go on, unless --sessions
-is given too. The person adds new ones after signing in with the card.
+is given too. With the password goes an invitation to choose one. The person adds new ones after signing in with the
+card; who has no other way to sign in is invited with 'authgw user invite'.
 
   authgw user reset --config /etc/authgw/authgw.yaml --address 810000000001
   authgw user reset --config /etc/authgw/authgw.yaml --address --sessions kq2v…
@@ -133,6 +134,11 @@ func (a *accounts) reset(ctx context.Context, subject string, address, sessions 
 }
 
 func (a *accounts) removeFactors(ctx context.Context, subject string, kind store.FactorKind) (int, error) {
+	if kind == store.Password { // an invitation would bring one back
+		if err := a.store.DropInvitation(ctx, subject); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return 0, err
+		}
+	}
 	n, err := a.store.RemoveFactors(ctx, subject, kind)
 	if err != nil || n == 0 {
 		return n, err

@@ -42,7 +42,7 @@ func (m *Method) makeCodes(w http.ResponseWriter, r *http.Request) {
 	seen := map[string]bool{}
 	var macs []string
 	for len(macs) < recoveryCount { // ends: two alike are one in 10^11
-		code, err := newRecoveryCode()
+		code, err := newCode(recoveryLength)
 		if err != nil {
 			s.Fault(w, r, "make recovery codes", err)
 			return

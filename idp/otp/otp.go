@@ -18,6 +18,9 @@
 // are kept as keyed hashes, the seeds of apps sealed; what opens them is not in the database. A login gives the level of two factors, or
 // that of the weakest login that enrolled what was used (D13).
 //
+// Who has no other way in is invited by an administrator: a link goes to the address of the record, a code is told by voice, and both
+// together set a password, and nothing else. They sign nobody in, so the second factor is asked for as ever (D11).
+//
 // A Method never sends anything to an address from a request, and never logs an identifier, a password or a code. It is safe for
 // concurrent use.
 package otp
@@ -77,6 +80,9 @@ func (m *Method) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+base+"/code", m.askCode)
 	mux.HandleFunc("POST "+base+"/code/{way}", m.submitCode)
 	mux.HandleFunc("POST "+base+"/mail", m.sendMail)
+
+	mux.HandleFunc("GET "+invitationPath+"{token}", m.askInvited)
+	mux.HandleFunc("POST "+invitationPath+"{token}", m.acceptInvitation)
 
 	mux.HandleFunc("GET "+passwordPath, m.choosePassword)
 	mux.HandleFunc("POST "+passwordPath, m.setPassword)

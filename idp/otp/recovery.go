@@ -1,12 +1,7 @@
 package otp
 
 import (
-	"crypto/rand"
-	"fmt"
-	"math/big"
 	"net/http"
-	"strings"
-	"unicode"
 
 	"promess/authgw/internal/mail"
 	"promess/authgw/internal/store"
@@ -21,26 +16,11 @@ const (
 	recoveryPurpose  = "recovery code"
 )
 
-func newRecoveryCode() (string, error) {
-	var b strings.Builder
-	for range recoveryLength {
-		n, err := rand.Int(rand.Reader, big.NewInt(int64(len(recoveryAlphabet))))
-		if err != nil {
-			return "", fmt.Errorf("make code: %w", err) // unreachable: the source of random bytes does not fail
-		}
-		b.WriteByte(recoveryAlphabet[n.Int64()])
-	}
-	return b.String(), nil
-}
-
 // shown is a recovery code as it is printed.
 func shown(code string) string { return code[:recoveryLength/2] + "-" + code[recoveryLength/2:] }
 
-// readRecovery reads a recovery code, in whatever case and with whatever between its halves.
-func readRecovery(typed string) (string, bool) {
-	code := strings.ToUpper(without(typed, func(r rune) bool { return r == '-' || unicode.IsSpace(r) }))
-	return code, len(code) == recoveryLength && strings.Trim(code, recoveryAlphabet) == ""
-}
+// readRecovery reads a recovery code as a person types it.
+func readRecovery(typed string) (string, bool) { return readLetters(recoveryLength)(typed) }
 
 func (m *Method) recoveryMAC(f store.Factor, code string) string {
 	return m.Keys.MAC(recoveryPurpose, f.Subject, f.ID, code)

@@ -128,8 +128,8 @@ func (c conn) mailboxesOf(ctx context.Context, subject string) ([]Mailbox, error
 	return all, rows.Err()
 }
 
-// ForgetAddress forgets the ordinary address of an account, and the code that was sent to prove another, so that the person is asked
-// for one at the next login. ErrNotFound: no such account.
+// ForgetAddress forgets the ordinary address of an account, the code that was sent to prove another and the invitation that was sent to it,
+// so that the person is asked for one at the next login. ErrNotFound: no such account.
 func (s *Store) ForgetAddress(ctx context.Context, subject string, now time.Time) error {
 	return failed("forget address", s.atomically(ctx, func(c conn) error {
 		err := c.once(ctx, "UPDATE accounts SET address = '', registered_at = NULL, updated_at = ?2 WHERE subject = ?1", subject, now.UnixMilli())
@@ -137,6 +137,9 @@ func (s *Store) ForgetAddress(ctx context.Context, subject string, now time.Time
 			return err
 		}
 		if _, err := c.exec(ctx, "DELETE FROM codes WHERE subject = ?1", subject); err != nil {
+			return err
+		}
+		if _, err := c.exec(ctx, "DELETE FROM invitations WHERE subject = ?1", subject); err != nil {
 			return err
 		}
 		return c.announce(ctx, AccountChanged, subject, now)

@@ -47,35 +47,38 @@ func scanFactor(r row) (Factor, error) {
 // takes the place of the one before. Most is how many of the kind a person may have: false, and nothing is changed, when there are so many.
 func (s *Store) AddFactor(ctx context.Context, f Factor, codes []string, most int) (bool, error) {
 	var added bool
-	err := s.atomically(ctx, func(in conn) error {
-		added = false
-		// The account's row is held, so that two at once are counted one after the other.
-		var n int
-		if err := in.row(ctx, "SELECT 1 FROM accounts WHERE subject = ?1"+in.engine.lock, f.Subject).Scan(&n); err != nil {
-			return err
-		}
-		if f.Kind == Password || f.Kind == Recovery {
-			if _, err := in.exec(ctx, "DELETE FROM factors WHERE subject = ?1 AND kind = ?2", f.Subject, f.Kind); err != nil {
-				return err
-			}
-		}
-		if err := in.row(ctx, "SELECT count(*) FROM factors WHERE subject = ?1 AND kind = ?2", f.Subject, f.Kind).Scan(&n); err != nil || n >= most {
-			return err
-		}
-		_, err := in.exec(ctx, "INSERT INTO factors ("+factorColumns+") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL)",
-			f.ID, f.Subject, f.Kind, f.Label, f.ACR, f.Secret, f.External, f.Counter, f.Created.UnixMilli())
-		if err != nil {
-			return err
-		}
-		for _, mac := range codes {
-			if _, err := in.exec(ctx, "INSERT INTO recovery_codes (factor_id, code_mac) VALUES (?1, ?2)", f.ID, mac); err != nil {
-				return err
-			}
-		}
-		added = true
-		return nil
+	err := s.atomically(ctx, func(in conn) (err error) {
+		added, err = in.addFactor(ctx, f, codes, most)
+		return err
 	})
 	return added, failed("add factor", err)
+}
+
+func (c conn) addFactor(ctx context.Context, f Factor, codes []string, most int) (bool, error) {
+	// The account's row is held, so that two at once are counted one after the other.
+	var n int
+	if err := c.row(ctx, "SELECT 1 FROM accounts WHERE subject = ?1"+c.engine.lock, f.Subject).Scan(&n); err != nil {
+		return false, err
+	}
+	if f.Kind == Password || f.Kind == Recovery {
+		if _, err := c.exec(ctx, "DELETE FROM factors WHERE subject = ?1 AND kind = ?2", f.Subject, f.Kind); err != nil {
+			return false, err
+		}
+	}
+	if err := c.row(ctx, "SELECT count(*) FROM factors WHERE subject = ?1 AND kind = ?2", f.Subject, f.Kind).Scan(&n); err != nil || n >= most {
+		return false, err
+	}
+	_, err := c.exec(ctx, "INSERT INTO factors ("+factorColumns+") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, NULL)",
+		f.ID, f.Subject, f.Kind, f.Label, f.ACR, f.Secret, f.External, f.Counter, f.Created.UnixMilli())
+	if err != nil {
+		return false, err
+	}
+	for _, mac := range codes {
+		if _, err := c.exec(ctx, "INSERT INTO recovery_codes (factor_id, code_mac) VALUES (?1, ?2)", f.ID, mac); err != nil {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 // Factors returns the factors of an account, the oldest first.

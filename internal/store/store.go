@@ -158,13 +158,14 @@ func (s *Store) Close() error {
 // sweepBatch bounds what one statement deletes, and so how long a login waits for it where there is one writer at a time.
 const sweepBatch = 500
 
-// Sweep deletes what has been over since before: logins, entries, codes, messages, failed attempts, browsers and changes, and sessions
+// Sweep deletes what has been over since before: logins, entries, codes, invitations, messages, failed attempts, browsers and changes, and sessions
 // with their tokens.
 func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 	for _, q := range []string{
 		"DELETE FROM logins WHERE handle_hash IN (SELECT handle_hash FROM logins WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM entries WHERE hash IN (SELECT hash FROM entries WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM codes WHERE (purpose, subject) IN (SELECT purpose, subject FROM codes WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM invitations WHERE subject IN (SELECT subject FROM invitations WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM mail_queue WHERE id IN (SELECT id FROM mail_queue WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM attempts WHERE counter IN (SELECT counter FROM attempts WHERE empty_at < ?1 LIMIT ?2)",
 		"DELETE FROM known_browsers WHERE (hash, subject) IN (SELECT hash, subject FROM known_browsers WHERE expires_at < ?1 LIMIT ?2)",

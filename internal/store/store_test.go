@@ -283,7 +283,12 @@ func testFailureIsNotAbsence(t *testing.T, s *store.Store) {
 		"RemoveFactors":       func() error { _, err := s.RemoveFactors(ctx, "u-jeanne", store.TOTP); return err },
 		"RecoveryCodes":       func() error { _, err := s.RecoveryCodes(ctx, "f"); return err },
 		"UseRecoveryCode":     func() error { _, err := s.UseRecoveryCode(ctx, "f", "m", noon); return err },
-		"Sweep":               func() error { return s.Sweep(ctx, noon) },
+		"InvitationByToken":   func() error { _, err := s.InvitationByToken(ctx, h, noon); return err },
+		"TryInvitation":       func() error { _, err := s.TryInvitation(ctx, h, noon); return err },
+		"UseInvitation": func() error {
+			return s.UseInvitation(ctx, store.Invitation{}, store.Factor{Kind: store.Password}, noon)
+		},
+		"Sweep": func() error { return s.Sweep(ctx, noon) },
 	}
 	for name, call := range calls {
 		check(t, name, call(), context.Canceled)

@@ -25,6 +25,7 @@ const (
 	State   Kind = "state"   // binds an entry to the browser that asked
 	Known   Kind = "known"   // recognises a browser that a person signed in with; opens nothing
 	Phone   Kind = "phone"   // binds what a phone has claimed to its browser
+	Invite  Kind = "invite"  // the link of an invitation; worth nothing without its code
 )
 
 // Len is the length of a token in characters.

@@ -162,6 +162,7 @@ type OTPPage struct {
 	Action     string // of the form; the fields are "identifier" and "password"
 	Back       string // leads to the other methods
 	Identifier string // what was typed before
+	Chosen     bool   // a password was just chosen by an invitation
 	Problem    string
 	Wait       time.Duration
 }
@@ -196,6 +197,18 @@ type PasswordPage struct {
 	Identifier string // by which the person will sign in, for their password manager
 	Least      int    // characters
 	Problem    string
+}
+
+// InvitationPage asks a person whom the support has invited for the code that they were told, and for a new password. It says nothing of who
+// they are, since somebody else may have opened the link. Problem is empty, "wrong" (the code), "shape" (it cannot be one; no try was
+// taken), "throttled" (Wait says for how long), or one of PasswordPage: the code was right then.
+type InvitationPage struct {
+	Action  string // of the form; the fields are "code", "password" and "again"
+	Code    string // that was right
+	Least   int    // characters of a password
+	Tries   int    // left after a wrong code
+	Problem string
+	Wait    time.Duration
 }
 
 // TOTPPage shows a key to be put into an app, and asks for a code that the app makes of it. Problem is empty, "wrong", "late" (the key was
@@ -290,7 +303,7 @@ type SignedOutPage struct{}
 // login_unknown (the login is over, was used, or belongs to another browser), session_over (a form came without a session),
 // passkey_refused, qr_network (no login with a phone from this network), misdirected, backend_down, backend_slow, service_not_allowed
 // (the service is not open to this person), level_too_low (the service asks for a stronger login), no_account, account_ambiguous (two accounts match), account_disabled, register_needed (the
-// account is not complete), no_second_factor (the password was right, and there is nothing to go on with), psc_cancelled,
+// account is not complete), invitation_over (the link is not good, or no longer), no_second_factor (the password was right, and there is nothing to go on with), psc_cancelled,
 // psc_refused (what Pro Santé Connect answered is not acceptable), psc_level (its level is not accepted), psc_identity (it names
 // nobody whom an account can be for, or somebody else than before), psc_other_person (not whom the open session is of).
 type ErrorPage struct {
@@ -366,6 +379,7 @@ func (AccountPage) template() string      { return "account" }
 func (OTPPage) template() string          { return "otp" }
 func (OTPCodePage) template() string      { return "otp_code" }
 func (PasswordPage) template() string     { return "password" }
+func (InvitationPage) template() string   { return "invitation" }
 func (TOTPPage) template() string         { return "totp" }
 func (RecoveryPage) template() string     { return "recovery" }
 func (PasskeyPage) template() string      { return "passkey" }

@@ -160,7 +160,7 @@ func parseTemplates(lang string, a *assets) (map[string]*template.Template, erro
 
 func pageNames() []string {
 	return []string{
-		"login", "situation", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "totp", "recovery", "signing_out", "signed_out", "error",
+		"login", "situation", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "invitation", "totp", "recovery", "signing_out", "signed_out", "error",
 		"login", "wait", "portal", "register", "register_code", "registered", "account", "signing_out", "signed_out", "error",
 		"passkey", "passkey_add", "phone_add", "qr", "phone",
 		"agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home",

@@ -173,6 +173,18 @@ CREATE TABLE recovery_codes (
     PRIMARY KEY (factor_id, code_mac)
 );
 
+-- An invitation to choose a password, for a person who has no other way in. Half of it is a link that was sent to their address, half a
+-- code that somebody told them. One for each account: a new one takes the place of the old.
+CREATE TABLE invitations (
+    subject    TEXT PRIMARY KEY REFERENCES accounts (subject) ON DELETE CASCADE,
+    token_hash BLOB NOT NULL UNIQUE,          -- of the link
+    address    TEXT NOT NULL,                 -- where the link went
+    code_mac   TEXT NOT NULL,                 -- keyed, as that of codes
+    tries      BIGINT NOT NULL,               -- left
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX invitations_expiry ON invitations (expires_at);
+
 -- Messages that wait to be sent: see package outbox. Recipient, kind and words are sealed with a key that is not in the database.
 CREATE TABLE mail_queue (
     id         TEXT PRIMARY KEY,
@@ -242,6 +254,7 @@ DROP TABLE changes;
 DROP TABLE known_browsers;
 DROP TABLE attempts;
 DROP TABLE mail_queue;
+DROP TABLE invitations;
 DROP TABLE recovery_codes;
 DROP TABLE factors;
 DROP TABLE codes;
