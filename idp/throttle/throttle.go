@@ -36,12 +36,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/http"
-	"net/netip"
 	"sync/atomic"
 	"time"
 
+	"promess/authgw/internal/limit"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 )
@@ -177,28 +176,11 @@ func (t *Throttle) counters(ctx context.Context, who Who) ([]store.Counter, erro
 	if who.Subject == "" {
 		person.Key = "nobody:" + t.mac(store.NormalIdentifier(who.Identifier))
 	}
-	return []store.Counter{{Key: "source:" + network(who.Source), Limits: sourceLimits()}, person}, nil
+	return []store.Counter{{Key: "source:" + limit.Network(who.Source), Limits: sourceLimits()}, person}, nil
 }
 
 func (t *Throttle) mac(text string) string {
 	h := hmac.New(sha256.New, t.key)
 	h.Write([]byte(text))
 	return hex.EncodeToString(h.Sum(nil))
-}
-
-// network is what counts as one source. Addresses that cannot be read are one together.
-func network(source string) string {
-	a, err := netip.ParseAddr(source)
-	if err != nil {
-		return "unknown"
-	}
-	a = a.Unmap().WithZone("") // B5: an IPv4 address is one, however it is written
-	if a.Is4() {
-		return a.String()
-	}
-	p, err := a.Prefix(64)
-	if err != nil {
-		return "unknown" // unreachable: it has 128 bits
-	}
-	return fmt.Sprint(p)
 }
