@@ -84,14 +84,34 @@ func (m *Method) advance(ctx context.Context, l store.Login, a attempt) (store.L
 	return l, nil
 }
 
-// end ends a login or an enrolment for a reason, which the workstation is told. That it has ended meanwhile is no error.
-func (m *Method) end(ctx context.Context, l store.Login, a attempt, reason string) error {
-	a.Step, a.Reason, a.Asked = stepEnded, reason, nil
-	_, err := m.advance(ctx, l, a)
-	if errors.Is(err, store.ErrNotFound) {
-		return nil
+// maxSteps is more than a login or an enrolment has.
+const maxSteps = 6
+
+// end ends a login or an enrolment for a reason, which the workstation is told, however far it has come meanwhile: of several numbers that
+// are sent at once, a wrong one ends it though a right one was faster. It says no when it is over already, or approved.
+func (m *Method) end(ctx context.Context, l store.Login, a attempt, reason string) (bool, error) {
+	for range maxSteps {
+		a.Step, a.Reason, a.Asked = stepEnded, reason, nil
+		_, err := m.advance(ctx, l, a)
+		if !errors.Is(err, store.ErrNotFound) {
+			return err == nil, err
+		}
+		if l, err = m.Store.LoginByHandle(ctx, l.Handle, l.Method, m.Now()); err == nil {
+			a, err = read(l)
+		}
+		switch {
+		case errors.Is(err, store.ErrNotFound) || err == nil && a.over():
+			return false, nil
+		case err != nil:
+			return false, err
+		}
 	}
-	return err
+	return false, errors.New("end attempt: it does not stay at any step") // unreachable: there are fewer
+}
+
+// over says that nothing ends it any more.
+func (a attempt) over() bool {
+	return a.Step == stepApproved || a.Step == stepAdding || a.Step == stepDone || a.Step == stepEnded
 }
 
 // twoDigits are numbers that look different from each other, each of two digits.

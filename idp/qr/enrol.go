@@ -113,7 +113,7 @@ func (m *Method) confirm(w http.ResponseWriter, r *http.Request) {
 	case err != nil || a.Step != stepClaimed: // the page says how far it is
 	case number != a.Number:
 		m.recordNotAdded(r, a, "wrong_number")
-		err = m.end(r.Context(), l, a, "wrong_number")
+		_, err = m.end(r.Context(), l, a, "wrong_number")
 	default:
 		err = m.confirmed(r, v, l, a)
 	}
@@ -194,7 +194,7 @@ func (m *Method) add(w http.ResponseWriter, r *http.Request) {
 // failed ends an enrolment that came to its key, and tells the phone a word.
 func (m *Method) failed(w http.ResponseWriter, r *http.Request, l store.Login, a attempt, reason, word string) {
 	m.recordNotAdded(r, a, word)
-	if err := m.end(r.Context(), l, a, reason); err != nil {
+	if _, err := m.end(r.Context(), l, a, reason); err != nil {
 		m.fault(w, "end enrolment", err)
 		return
 	}

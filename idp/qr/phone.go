@@ -114,11 +114,13 @@ func (m *Method) claim(w http.ResponseWriter, r *http.Request) {
 		m.take(w, r, l, a)
 		return
 	}
-	if _, phone, ok := phoneOf(r); ok && phone == a.Phone && (a.Step == stepClaimed || a.Step == stepConfirmed) {
-		m.tell(w, r, l, a) // the same phone once more: its page was loaded anew
+	_, phone, ok := phoneOf(r)
+	again := ok && phone == a.Phone // the same phone once more: its page was loaded anew
+	if again && (a.Step == stepClaimed || a.Step == stepConfirmed) {
+		m.tell(w, r, l, a)
 		return
 	}
-	if a.Step == stepEnded || a.Step == stepDone {
+	if again || a.Step == stepEnded || a.Step == stepDone {
 		refuse(w, http.StatusConflict, "expired")
 		return
 	}
@@ -210,7 +212,8 @@ func (m *Method) recordEnd(r *http.Request, a attempt, reason, subject string) {
 	})
 }
 
-// pick takes the number that the person has read at the workstation. A wrong one ends the login: whoever guesses has one try.
+// pick takes the number that the person has read at the workstation. A wrong one ends the login, also behind a right one that was sent at the
+// same time: whoever guesses has one try.
 func (m *Method) pick(w http.ResponseWriter, r *http.Request) {
 	var q struct {
 		Number string `json:"number"`
@@ -218,13 +221,17 @@ func (m *Method) pick(w http.ResponseWriter, r *http.Request) {
 	if !ask(w, r, &q) {
 		return
 	}
-	l, a, ok := m.at(w, r, Name, stepClaimed)
-	if !ok {
+	l, a, err := m.held(r, Name)
+	if err == nil && a.Step != stepClaimed && (a.Step != stepPicked || q.Number == a.Number) {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		m.lost(w, "find login", err)
 		return
 	}
 	if q.Number != a.Number {
 		m.recordEnd(r, a, "wrong_number", "")
-		if err := m.end(r.Context(), l, a, "wrong_number"); err != nil {
+		if _, err := m.end(r.Context(), l, a, "wrong_number"); err != nil {
 			m.fault(w, "end login", err)
 			return
 		}
@@ -291,7 +298,7 @@ func (m *Method) approve(w http.ResponseWriter, r *http.Request) {
 		if reason == "account_disabled" {
 			why = reason
 		}
-		if err := m.end(r.Context(), l, a, why); err != nil {
+		if _, err := m.end(r.Context(), l, a, why); err != nil {
 			m.fault(w, "end login", err)
 			return
 		}
@@ -339,21 +346,21 @@ func (m *Method) deny(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, store.ErrNotFound) {
 		l, a, err = m.held(r, adding)
 	}
-	if err == nil && (a.Step == stepApproved || a.Step == stepDone || a.Step == stepEnded) {
+	ended := false
+	if err == nil && !a.over() {
+		ended, err = m.end(r.Context(), l, a, "not_me")
+	}
+	if err == nil && !ended {
 		err = store.ErrNotFound // it is too late: the trail must not say that it was refused
 	}
 	if err != nil {
-		m.lost(w, "find login", err)
+		m.lost(w, "end login", err)
 		return
 	}
 	if l.Method == Name {
 		m.recordEnd(r, a, "not_me", "")
 	} else {
 		m.recordNotAdded(r, a, "not_me")
-	}
-	if err := m.end(r.Context(), l, a, "not_me"); err != nil {
-		m.fault(w, "end login", err)
-		return
 	}
 	answer(w, struct{}{})
 }

@@ -40,6 +40,9 @@ func (d *Device) Copy() *Device {
 	return &c
 }
 
+// Claim makes the device name the person of another one as its own in what it answers from now on.
+func (d *Device) Claim(other *Device) { d.user = other.user }
+
 var b64 = base64.RawURLEncoding
 
 // Create makes a key, as navigator.credentials.create does for options, and returns the answer.
