@@ -176,7 +176,7 @@ func (m *Method) passwordRight(w http.ResponseWriter, r *http.Request, c claim, 
 		})
 		return
 	}
-	if err := m.start(w, r, progress{Subject: c.account.Subject, ACR: c.password.ACR, Tries: loginTry}); err != nil {
+	if err := m.start(w, r, progress{Subject: c.account.Subject, Password: c.password.ID, ACR: c.password.ACR, Tries: loginTry}); err != nil {
 		s.Fault(w, r, "begin login", err)
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
@@ -11,9 +12,10 @@ import (
 
 // progress is what a login row keeps: its existence says that the password was right.
 type progress struct {
-	Subject string `json:"subject"`
-	ACR     string `json:"acr"`   // of the password, at most
-	Tries   int    `json:"tries"` // wrong codes that are left
+	Subject  string `json:"subject"`
+	Password string `json:"password"` // id of the one that was right
+	ACR      string `json:"acr"`      // of it, at most
+	Tries    int    `json:"tries"`    // wrong codes that are left
 }
 
 // running is a login between its factors.
@@ -81,6 +83,9 @@ func (m *Method) find(r *http.Request) (c running, err error) {
 	}
 	if c.factors, err = s.Store.Factors(ctx, c.at.Subject); err != nil {
 		return c, err
+	}
+	if !slices.ContainsFunc(c.factors, func(f store.Factor) bool { return f.ID == c.at.Password && f.Kind == store.Password }) {
+		return c, store.ErrNotFound // changed or removed since: what was right is no longer
 	}
 	if c.ways, err = m.ways(ctx, c.account, c.factors); err == nil && len(c.ways) == 0 {
 		err = store.ErrNotFound // removed since: the password leads to what to do
