@@ -11,6 +11,7 @@ import (
 	"github.com/gorilla/sessions"
 
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/limit"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 	"promess/authgw/internal/vhost"
@@ -72,6 +73,7 @@ type Server struct {
 	images     map[string]string // of buttons, by the name of the method
 	cookies    *sessions.CookieStore
 	signer     *signer
+	idle       limit.Sources // refusals for which nothing was looked at
 }
 
 // New returns the auth host. Methods are added before it serves.
@@ -85,6 +87,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		Config:   c,
 		services: map[string]Service{}, leavers: map[string]Leaver{}, images: map[string]string{}, cookies: c.Keys.cookies, signer: c.Keys.signer,
+		idle: limit.Sources{PerSecond: 0.2, AtOnce: 100},
 	}
 	for _, v := range c.Services {
 		s.services[v.Name] = v
@@ -308,8 +311,23 @@ func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, method string, f
 	s.Pages.Render(w, r, f.Status, web.ErrorPage{Code: f.Code, Support: f.Support, RetryURL: "/login"})
 }
 
-// RecordRefusal records that a login was refused, for a method that shows it on a page of its own.
+// looksAtNothing says whether a refusal of a reason costs neither side anything: no proof was looked at, no login was there.
+func looksAtNothing(reason string) bool {
+	switch reason {
+	case "throttled", "login_unknown", "other_browser", "qr_network":
+		return true
+	}
+	return false
+}
+
+// RecordRefusal records that a login was refused, for a method that shows it on a page of its own. Of refusals for which nothing was looked
+// at it records a hundred of each network, and then one in five seconds: nothing else bounds them, the trail is never shortened, and who
+// fills it hides in it.
 func (s *Server) RecordRefusal(r *http.Request, method string, f Refusal) {
+	if looksAtNothing(f.Reason) && !s.idle.Allow(Source(r), s.Now()) {
+		s.Log.Debug("refusal not recorded: there are too many", "method", method, "reason", f.Reason, "support", f.Support)
+		return
+	}
 	s.Record(audit.Event{
 		Kind: audit.LoginRefused, Outcome: "refused", Reason: f.Reason, Detail: f.Detail, Subject: f.Subject, Method: method, Factor: f.Factor,
 		Source: Source(r), Browser: web.BrowserName(r.UserAgent()), Fingerprint: f.Fingerprint, Issuer: f.Issuer, Support: f.Support,

@@ -148,6 +148,37 @@ func TestD16OddIdentifiersAndPasswordsAreWrong(t *testing.T) {
 	w.browser(t).post("/login/otp/password", "identifier", rpps, "password", strings.Repeat("a", 100_000)).want(t, http.StatusRequestEntityTooLarge)
 }
 
+// G10: the audit trail is never shortened, and who is turned away costs nothing. So what a flood leaves in it is bounded, and what comes from
+// elsewhere meanwhile is in it.
+func TestG10FloodThatIsTurnedAwayDoesNotFillTheAudit(t *testing.T) {
+	w := enrolled(t)
+	b := w.browser(t)
+	for range 5 {
+		b.guess(rpps)
+	}
+	const flood = 300
+	for range flood {
+		b.guess(rpps).want(t, http.StatusTooManyRequests)
+	}
+	var reasons []string
+	for _, e := range w.events(t, audit.LoginRefused) {
+		reasons = append(reasons, e.Reason)
+	}
+	throttled := slices.DeleteFunc(slices.Clone(reasons), func(r string) bool { return r != "throttled" })
+	if len(throttled) != 100 || len(reasons) != 105 {
+		t.Errorf("%d refusals, of which %d turned away, want 105 and 100", len(reasons), len(throttled))
+	}
+	w.advance(5 * time.Minute) // it goes on later, and so does the trail
+	b.guess(rpps)
+	b.guess(rpps).want(t, http.StatusTooManyRequests)
+	if n := len(w.events(t, audit.LoginRefused)); n != 107 {
+		t.Errorf("%d refusals, want 107", n)
+	}
+	if log := w.log.String(); !strings.Contains(log, "refusal not recorded") || strings.Contains(log, "level=WARN") {
+		t.Error("what was not recorded is not in the log at debug level, or is above it")
+	}
+}
+
 // E1: nothing that a browser had before a login is good for more after it: neither the login's cookie nor that of an old session.
 func TestE1LoginGivesANewSession(t *testing.T) {
 	w := enrolled(t)

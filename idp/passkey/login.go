@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"promess/authgw/idp"
-	"promess/authgw/internal/audit"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 	"promess/authgw/internal/web"
@@ -136,10 +135,7 @@ func Reason(err error) string {
 
 // refuse tells the person. Whose key it was is said to the audit alone.
 func (m *Method) refuse(w http.ResponseWriter, r *http.Request, code, reason, subject string) {
-	support := idp.NewSupportCode()
-	m.Server.Record(audit.Event{
-		Kind: audit.LoginRefused, Outcome: "refused", Reason: reason, Subject: subject, Method: Name, Source: idp.Source(r),
-		Browser: web.BrowserName(r.UserAgent()), Support: support,
+	m.Server.Refuse(w, r, Name, idp.Refusal{
+		Status: http.StatusForbidden, Code: code, Reason: reason, Subject: subject, Support: idp.NewSupportCode(),
 	})
-	m.Server.Pages.Render(w, r, http.StatusForbidden, web.ErrorPage{Code: code, Support: support, RetryURL: "/login"})
 }
