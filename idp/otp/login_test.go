@@ -84,6 +84,29 @@ func TestPageShowsTheWaysThatThePersonHas(t *testing.T) {
 	b.get("/account/recovery").want(t, http.StatusNotFound)
 }
 
+// Who gave a wrong code is told what to do with that kind of code; who has a password or a sheet is offered another, and not a first one.
+func TestPersonIsToldWhatToDoNext(t *testing.T) {
+	w := enrolled(t)
+	k := w.addApp(t, "")
+	codes := w.addSheet(t)
+	b := w.first(t)
+	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	for way, tt := range map[string]struct{ code, want string }{
+		"totp":     {off(oathtool(t, k, w.now())), textWrongCode + " Attendez que l’application montre le suivant."},
+		"mail":     {off(w.mailed(t)), textWrongCode + " Recopiez celui du dernier message reçu."},
+		"recovery": {off(codes[0]), textWrongCode + " Prenez-en un autre sur la feuille."},
+	} {
+		b.post("/login/otp/code/"+way, "code", tt.code).want(t, http.StatusUnprocessableEntity, tt.want)
+	}
+	const change, remake = "Changer de mot de passe", "Refaire la feuille de codes de secours"
+	b.post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/")
+	b.get("/account").want(t, http.StatusOK, change, remake, "Ajouter une application de codes")
+	w.remove(t, store.Password)
+	if p := b.get("/account"); strings.Contains(p.body, change) || !strings.Contains(p.body, "Choisir un mot de passe") {
+		t.Error("who has no password is offered to change it")
+	}
+}
+
 // D5: whatever a browser does between the factors, the first stays given and the second stays needed.
 func TestD5RestartBackReloadAndOtherWaysSkipNothing(t *testing.T) {
 	w := enrolled(t)

@@ -349,7 +349,7 @@ func TestD5BackReloadAndAnotherWay(t *testing.T) {
 	if got := b.Post("/login/qr/finish"); got.Status != http.StatusForbidden {
 		t.Errorf("finish = %d", got.Status)
 	}
-	if got := b.Get("/login/qr"); !strings.Contains(got.Body, "Il n’est plus temps") {
+	if got := b.Get("/login/qr"); !strings.Contains(got.Body, "Le délai est dépassé") {
 		t.Errorf("page = %d %s", got.Status, got.Body)
 	}
 }
