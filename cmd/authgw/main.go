@@ -31,6 +31,7 @@ func commands() []cli.Command {
 		userReset(),
 		auditVerify(),
 		auditExport(),
+		hashCommand(),
 	}
 }
 

@@ -60,7 +60,13 @@ func runServe(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Strea
 		return err
 	}
 	log := c.Log.Logger(io.Err)
-	gc := gateway.Config{Gateway: c, Materials: materials, Log: log, Version: version(), Load: load, Hangup: hangup}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	gc := gateway.Config{
+		Gateway: c, Materials: materials, Log: log, Version: version(), Load: load, Hangup: hangup, HashCommand: []string{self, hashName},
+	}
 	if c.Audit.Stdout {
 		gc.Audit = io.Out
 	}

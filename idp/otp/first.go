@@ -90,6 +90,10 @@ func (m *Method) submitPassword(w http.ResponseWriter, r *http.Request) {
 		m.showForm(w, r, http.StatusUnprocessableEntity, web.OTPPage{Identifier: identifier, Problem: "incomplete"})
 		return
 	}
+	if m.Hasher.Busy() { // whoever it is: nothing is looked up that would only be given back
+		m.notChecked(w, r, identifier, password.ErrBusy)
+		return
+	}
 	c, err := m.claimOf(r.Context(), identifier)
 	if err != nil {
 		s.Fault(w, r, "find account", err)

@@ -46,6 +46,8 @@ type Config struct {
 	Log       *slog.Logger
 	Now       func() time.Time // default time.Now
 	Version   string           // of the program, for the metrics
+	// HashCommand starts a process that computes the hashes of passwords (password.Serve). Empty: the gateway's own does.
+	HashCommand []string
 	// Prepare is called with the open database before anything uses it: the demonstration puts its persons there. Nil: nothing is prepared.
 	Prepare func(context.Context, *store.Store) error
 	// Load reads the configuration and its materials again, when their files have changed and at a Hangup. Nil: only the revocation

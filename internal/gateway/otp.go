@@ -18,7 +18,7 @@ func (g *Gateway) throttle(c Config) (*throttle.Throttle, error) {
 // otp is the login with a password and a second factor.
 func (g *Gateway) otp(c Config, provider *idp.Server) (*otp.Method, error) {
 	p := c.Gateway.Passwords
-	hasher, err := password.NewHasher(p.Params(), p.Concurrent)
+	hasher, err := password.NewHasher(p.Params(), p.Concurrent, c.HashCommand...)
 	if err != nil {
 		return nil, err
 	}

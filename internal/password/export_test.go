@@ -5,15 +5,18 @@ import "context"
 // FillForTest takes every place of a Hasher.
 func (h *Hasher) FillForTest() {
 	for range cap(h.places) {
-		h.places <- struct{}{}
+		<-h.places
 	}
 }
 
 // LeaveForTest gives one place back.
-func (h *Hasher) LeaveForTest() { h.leave() }
+func (h *Hasher) LeaveForTest() { h.leave(here{}) }
 
 // EnterForTest waits for a place as a hash does.
-func (h *Hasher) EnterForTest(ctx context.Context) error { return h.enter(ctx) }
+func (h *Hasher) EnterForTest(ctx context.Context) error {
+	_, err := h.enter(ctx)
+	return err
+}
 
 // QueueForTest is how many may wait.
 const QueueForTest = queue
@@ -22,4 +25,11 @@ const QueueForTest = queue
 func ParsedForTest(text string) (string, Params, error) {
 	h, err := parse(text)
 	return h.String(), h.Params, err
+}
+
+// ProcessForTest is the process of a Hasher of one place, which must have computed something.
+func (h *Hasher) ProcessForTest() int {
+	at := <-h.places
+	defer h.leave(at)
+	return at.(*apart).busy.process.Pid
 }

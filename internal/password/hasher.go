@@ -24,30 +24,42 @@ const RetryAfter = 5 * time.Second
 
 // Hasher hashes passwords and compares them, a few at once.
 //
-// What is computed elsewhere must not suffer. Each hash is computed in pieces of a few milliseconds, and there are fewer at once than
-// processors, so that the requests of open sessions find a free one. The threads have no lower priority: the library computes in
-// goroutines of its own, which are not bound to the thread that asked.
+// What else this process does must not suffer. There are fewer hashes at once than processors, and they are computed by processes of their own
+// (NewHasher's command): within this one, each would have its collector look through all sessions once more for the 19 MiB that a hash
+// leaves behind, and nothing could tell the system that requests come first, since the library computes in goroutines that are bound to no
+// thread.
 type Hasher struct {
 	params  Params
 	nobody  hashed // what is compared with where there is no account
-	places  chan struct{}
+	places  chan place
 	waiting chan struct{}
 	maxWait time.Duration
 }
 
 // NewHasher returns a Hasher that makes hashes with p. concurrent is how many are computed at once; zero is half the processors, at
-// least one.
-func NewHasher(p Params, concurrent int) (*Hasher, error) {
+// least one. command, with its arguments, is a program that calls Serve on its standard input and output; without one, hashes are computed
+// in this process.
+func NewHasher(p Params, concurrent int, command ...string) (*Hasher, error) {
 	if err := p.Check(); err != nil {
 		return nil, fmt.Errorf("password hashes: %w", err)
 	}
 	if concurrent <= 0 {
 		concurrent = max(1, runtime.GOMAXPROCS(0)/2)
 	}
-	h := &Hasher{params: p, places: make(chan struct{}, concurrent), waiting: make(chan struct{}, queue), maxWait: maxWait}
+	h := &Hasher{params: p, places: make(chan place, concurrent), waiting: make(chan struct{}, queue), maxWait: maxWait}
+	for range concurrent {
+		if len(command) > 0 {
+			h.places <- &apart{argv: command}
+		} else {
+			h.places <- here{}
+		}
+	}
 	h.nobody = hashed{Params: p, salt: random(newSalt), sum: random(newSum)} // of no password that anybody knows
 	return h, nil
 }
+
+// Busy says whether Hash and Verify would return ErrBusy now, so that callers need not do what comes before.
+func (h *Hasher) Busy() bool { return len(h.waiting) == cap(h.waiting) }
 
 // Hash returns the hash of a password, to be kept. A new password is a Policy's to judge first. It returns ErrBusy, or ctx's error.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
@@ -55,12 +67,15 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	if !ok {
 		return "", errors.New("hash password: it is empty, too long or no text")
 	}
-	if err := h.enter(ctx); err != nil {
+	at, err := h.enter(ctx)
+	if err != nil {
 		return "", fmt.Errorf("hash password: %w", err)
 	}
-	defer h.leave()
+	defer h.leave(at)
 	v := hashed{Params: h.params, salt: random(newSalt)}
-	v.sum = v.compute(prepared, newSum)
+	if v.sum, err = at.compute(job{v.Params, v.salt, prepared, newSum}); err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
 	return v.String(), nil
 }
 
@@ -75,25 +90,32 @@ func (h *Hasher) Verify(ctx context.Context, stored, password string) (bool, err
 		}
 	}
 	prepared, text := prepare(password)
-	if err := h.enter(ctx); err != nil {
+	at, err := h.enter(ctx)
+	if err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
-	defer h.leave()
-	sum := against.compute(prepared, len(against.sum))
-	h.spend(against.Params)
+	defer h.leave(at)
+	sum, err := at.compute(job{against.Params, against.salt, prepared, len(against.sum)})
+	if err == nil {
+		err = h.spend(at, against.Params)
+	}
+	if err != nil {
+		return false, fmt.Errorf("verify password: %w", err)
+	}
 	same := subtle.ConstantTimeCompare(sum, against.sum) == 1
 	return same && known && text, nil
 }
 
 // spend takes the time by which a hash with p is cheaper than one of today's, or an account that has not signed in since the parameters
 // rose would answer sooner than one that is not there.
-func (h *Hasher) spend(p Params) {
+func (h *Hasher) spend(at place, p Params) error {
 	if p.work() >= h.params.work() {
-		return
+		return nil
 	}
-	rest := hashed{Params: h.params, salt: h.nobody.salt}
+	rest := job{h.params, h.nobody.salt, "", newSum}
 	rest.Memory = max((h.params.work()-p.work())/h.params.Time, 8*uint32(h.params.Threads))
-	rest.compute("", newSum)
+	_, err := at.compute(rest)
+	return err
 }
 
 // NeedsRehash says whether a hash was made with parameters that are weaker than today's: then the password, when it is there, is hashed
@@ -103,35 +125,35 @@ func (h *Hasher) NeedsRehash(stored string) bool {
 	return err == nil && v.weaker(h.params)
 }
 
-// enter waits for a place.
-func (h *Hasher) enter(ctx context.Context) error {
+// enter waits for a place, which is to be left.
+func (h *Hasher) enter(ctx context.Context) (place, error) {
 	if err := ctx.Err(); err != nil {
-		return err
+		return nil, err
 	}
 	select {
-	case h.places <- struct{}{}:
-		return nil
+	case at := <-h.places:
+		return at, nil
 	default:
 	}
 	select {
 	case h.waiting <- struct{}{}:
 		defer func() { <-h.waiting }()
 	default:
-		return ErrBusy
+		return nil, ErrBusy
 	}
 	late := time.NewTimer(h.maxWait)
 	defer late.Stop()
 	select {
-	case h.places <- struct{}{}:
-		return nil
+	case at := <-h.places:
+		return at, nil
 	case <-late.C:
-		return ErrBusy
+		return nil, ErrBusy
 	case <-ctx.Done():
-		return ctx.Err()
+		return nil, ctx.Err()
 	}
 }
 
-func (h *Hasher) leave() { <-h.places }
+func (h *Hasher) leave(at place) { h.places <- at }
 
 func random(n int) []byte {
 	b := make([]byte, n)
