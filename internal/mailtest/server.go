@@ -255,7 +255,7 @@ func (s *session) Data(r io.Reader) error {
 		case <-silent:
 		case <-time.After(patience):
 		}
-		return errors.New("too late")
+		return &smtp.SMTPError{Code: 451, EnhancedCode: smtp.EnhancedCode{4, 3, 0}, Message: "try again later"}
 	}
 	read, err := postbox.Parse(raw)
 	if err != nil {
