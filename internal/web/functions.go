@@ -31,6 +31,7 @@ func functions(c catalogue, a *assets, zone *time.Location) template.FuncMap {
 		"level":     c.level,
 		"reason":    c.reason,
 		"when":      func(t time.Time) *moment { return c.moment(t, time.Now(), zone) },
+		"dated":     func(t time.Time) *moment { return c.moment(t, time.Time{}, zone) }, // for paper, which is read on another day
 		"codeSize":  codeSize,
 		"wait":      c.wait,
 		"quads":     quads,
