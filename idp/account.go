@@ -29,16 +29,36 @@ func (s *Server) accountRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+factorsPath+"/{id}/remove", s.removeFactor)
 }
 
-// SignedIn returns the session of a request, or sends the person to the login and returns false.
+// SignedIn returns the session of a request, or answers the request and returns false: who opens a page goes to the login and comes back
+// to it, a program gets 401.
 func (s *Server) SignedIn(w http.ResponseWriter, r *http.Request) (store.Session, bool) {
 	v, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case errors.Is(err, ErrNoSession):
-		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		s.signIn(w, r)
 	case err != nil:
 		s.Fault(w, r, "find session", err)
 	}
 	return v, err == nil
+}
+
+// signIn answers a request that has no session.
+func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
+	if !isPerson(r) {
+		unauthorized(w, s.Host, s.Origin+"/login")
+		return
+	}
+	state := s.BrowserState(r)
+	state.Service, state.State, state.Then = "", "", ""
+	if path := r.URL.RequestURI(); isPage(r) && len(path) <= maxReturn && isLocalPath(path) { // what a form said is not kept
+		state.Then = path
+	}
+	if err := s.SaveBrowserState(w, r, state); err != nil {
+		s.Fault(w, r, "save browser state", err)
+		return
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	http.Redirect(w, r, "/login", http.StatusSeeOther)
 }
 
 // account shows a person what is known of them, where they are signed in, and when they did.
@@ -149,7 +169,7 @@ func (s *Server) endOne(w http.ResponseWriter, r *http.Request) {
 	}
 	id := r.PathValue("id")
 	if id == v.ID {
-		s.signOut(w, r, s.Host)
+		s.signOut(w, r)
 		return
 	}
 	open, err := s.Sessions.Of(r.Context(), v.Account.Subject)
@@ -179,7 +199,7 @@ func (s *Server) endAll(w http.ResponseWriter, r *http.Request) {
 		s.Fault(w, r, "end sessions", err)
 		return
 	}
-	s.signOut(w, r, s.Host)
+	s.signOut(w, r)
 }
 
 // EndOthers ends the sessions of an account but one.

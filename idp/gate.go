@@ -35,6 +35,9 @@ const ownPath = "/.authgw/"
 // ServiceAssets is where, on a service host, the pages of Config.ServicePages find their style and script.
 const ServiceAssets = ownPath + "static/"
 
+// ServiceSignOut is where, on a service host, the menu of Config.ServicePages signs out.
+const ServiceSignOut = ownPath + "logout"
+
 const entryLife = 30 * time.Second
 
 // maxReturn bounds the path that a service host remembers: it travels in a cookie of at most 4,096 bytes.
@@ -163,18 +166,27 @@ func (g *Gate) signIn(w http.ResponseWriter, r *http.Request) {
 	case isPerson(r): // a form: its body is not kept
 		g.fail(w, r, http.StatusUnauthorized, "session_over")
 	default:
-		// RFC 9110, section 15.5.2 asks for a challenge; the scheme is ours, so that no browser opens a dialog of its own.
-		w.Header().Set("WWW-Authenticate", `Authgw realm="`+g.service.Name+`"`)
-		g.answer(w, http.StatusUnauthorized, "login_required")
+		unauthorized(w, g.service.Name, g.service.Origin+g.service.Home)
 	}
 }
 
 // answer is what a program gets: an error, and where a person would sign in.
 func (g *Gate) answer(w http.ResponseWriter, status int, code string) {
+	answer(w, status, code, g.service.Origin+g.service.Home)
+}
+
+// unauthorized is what a program gets without a session.
+func unauthorized(w http.ResponseWriter, realm, login string) {
+	// RFC 9110, section 15.5.2 asks for a challenge; the scheme is ours, so that no browser opens a dialog of its own.
+	w.Header().Set("WWW-Authenticate", `Authgw realm="`+realm+`"`)
+	answer(w, http.StatusUnauthorized, "login_required", login)
+}
+
+func answer(w http.ResponseWriter, status int, code, login string) {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(map[string]string{"error": code, "login": g.service.Origin + g.service.Home})
+	json.NewEncoder(w).Encode(map[string]string{"error": code, "login": login})
 }
 
 // isPerson says whether the answer to a request is looked at by a person: the browser says that it navigates, or, where it says
@@ -212,7 +224,7 @@ func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request) {
 	c, _ := s.cookies.New(r, loginCookie)
 	c.Values = map[any]any{"state": state, "path": path}
 	if err := s.cookies.Save(r, w, c); err != nil {
-		s.Fault(w, r, "save browser state", err)
+		g.fault(w, r, "save browser state", err)
 		return
 	}
 	clearSessionCookie(w)
@@ -242,7 +254,7 @@ func (g *Gate) enter(w http.ResponseWriter, r *http.Request) {
 		g.stray(w, r)
 		return
 	case err != nil:
-		s.Fault(w, r, "enter service", err)
+		g.fault(w, r, "enter service", err)
 		return
 	}
 	s.Record(audit.Event{Kind: audit.ServiceEntered, Subject: v.Account.Subject, Session: v.ID, Service: g.service.Name, Source: Source(r)})
@@ -266,7 +278,17 @@ func (g *Gate) stray(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gate) fail(w http.ResponseWriter, r *http.Request, status int, code string) {
-	g.server.ServicePages.Render(w, r, status, web.ErrorPage{Code: code, RetryURL: g.service.Origin + g.service.Home})
+	g.server.ServicePages.Render(w, r, status, web.ErrorPage{Code: code, RetryURL: g.service.Origin + g.service.Home, Person: g.server.menu(r, g.service.Host)})
+}
+
+// fault is Server.Fault on the service host, whose own pages have another style and another way back.
+func (g *Gate) fault(w http.ResponseWriter, r *http.Request, what string, err error) {
+	if r.Context().Err() != nil {
+		return // the browser has gone
+	}
+	g.server.ServicePages.Render(w, r, http.StatusServiceUnavailable, web.ErrorPage{
+		Code: "unavailable", Support: g.server.logFault(what, err), RetryURL: g.service.Origin + g.service.Home, Person: g.server.menu(r, g.service.Host),
+	})
 }
 
 // isLocalPath says whether a browser that is sent to path stays on its host: F2. "//host" and "/\host" are other hosts to it.

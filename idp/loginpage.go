@@ -11,7 +11,7 @@ import (
 
 // loginPage is the choice of a way to sign in, as it is now.
 func (s *Server) loginPage(r *http.Request, notice string) web.LoginPage {
-	page := web.LoginPage{Methods: s.offered(r), Browser: s.browser, Notice: notice, Images: s.images}
+	page := web.LoginPage{Methods: s.offered(r), Browser: s.browser, Notice: notice, Images: s.images, Person: s.menu(r, s.Host)}
 	for _, d := range s.dependents {
 		if why := d.Unavailable(); why != "" {
 			if page.Unavailable == nil {

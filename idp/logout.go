@@ -25,11 +25,16 @@ import (
 
 // logout ends the session.
 func (s *Server) logout(w http.ResponseWriter, r *http.Request) {
-	s.signOut(w, r, s.Host)
+	s.signOut(w, r)
 }
 
-// signOut ends the session that a request has on host, and sends the browser on its tour.
-func (s *Server) signOut(w http.ResponseWriter, r *http.Request, host string) {
+// signOut ends the session that a request has on the auth host, and sends the browser on its tour.
+func (s *Server) signOut(w http.ResponseWriter, r *http.Request) {
+	s.signOutOf(w, r, s.Host, s.Pages, s.Fault)
+}
+
+// signOutOf is signOut on any host, with its pages and its answer to a failure.
+func (s *Server) signOutOf(w http.ResponseWriter, r *http.Request, host string, pages *web.Pages, fault func(http.ResponseWriter, *http.Request, string, error)) {
 	w.Header().Set("Cache-Control", "no-store")
 	v, err := s.Sessions.Find(r, host)
 	var visits []string
@@ -40,14 +45,10 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request, host string) {
 		}
 	}
 	if err != nil && !errors.Is(err, ErrNoSession) {
-		s.Fault(w, r, "end session", err)
+		fault(w, r, "end session", err)
 		return
 	}
 	s.forget(w)
-	pages := s.Pages
-	if host != s.Host {
-		pages = s.ServicePages
-	}
 	pages.Render(w, r, http.StatusOK, web.SigningOutPage{Next: s.nextVisit(visits)})
 }
 
@@ -152,7 +153,7 @@ func (g *Gate) logout(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, g.server.Origin+"/logout", http.StatusSeeOther) // which asks
 		return
 	}
-	g.server.signOut(w, r, g.service.Host)
+	g.server.signOutOf(w, r, g.service.Host, g.server.ServicePages, g.fault)
 }
 
 // leave removes the cookie of a session that is over. That of an open session stays: anybody can send a browser here.

@@ -56,16 +56,11 @@ func (s *Server) registerRoutes(mux *http.ServeMux) {
 
 // interrupt sends a person who has just signed in to what comes before the place they wanted, and says whether there is such a thing.
 func (s *Server) interrupt(w http.ResponseWriter, r *http.Request, v store.Session, state BrowserState) bool {
-	switch {
-	case state.Then != "" && state.Service == "": // they signed in to change something; the path is ours, from Again
-		s.ClearBrowserState(w)
-		http.Redirect(w, r, state.Then, http.StatusSeeOther)
-		return true
-	case s.Registration == nil || !s.Registration.AtFirstLogin || !v.Account.Registered.IsZero():
+	if s.Registration == nil || !s.Registration.AtFirstLogin || !v.Account.Registered.IsZero() {
 		return false
 	}
 	// The login is used up; where it leads to is not.
-	if err := s.SaveBrowserState(w, r, BrowserState{Service: state.Service, State: state.State}); err != nil {
+	if err := s.SaveBrowserState(w, r, BrowserState{Service: state.Service, State: state.State, Then: state.Then}); err != nil {
 		s.Fault(w, r, "save browser state", err)
 		return true
 	}

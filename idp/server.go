@@ -1,6 +1,7 @@
 package idp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -155,6 +156,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	v, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case err == nil:
+		state.Then = "" // it was for a login that this person no longer needs
 		s.goOn(w, r, v, state)
 		return
 	case !errors.Is(err, ErrNoSession):
@@ -251,7 +253,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 func (s *Server) goOn(w http.ResponseWriter, r *http.Request, v store.Session, state BrowserState) {
 	service, ok := s.services[state.Service]
 	if !ok {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
+		http.Redirect(w, r, cmp.Or(state.Then, "/"), http.StatusSeeOther) // the path is ours: the cookie is sealed
 		return
 	}
 	if code := service.Rule.refuses(v); code != "" {
@@ -276,7 +278,7 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
 	v, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case errors.Is(err, ErrNoSession):
-		http.Redirect(w, r, "/login", http.StatusSeeOther)
+		s.signIn(w, r)
 		return
 	case err != nil:
 		s.Fault(w, r, "find session", err)
@@ -336,7 +338,22 @@ func (s *Server) RecordRefusal(r *http.Request, method string, f Refusal) {
 
 // Fail shows an error page that has nothing to do with who the person is.
 func (s *Server) Fail(w http.ResponseWriter, r *http.Request, status int, code string) {
-	s.Pages.Render(w, r, status, web.ErrorPage{Code: code, RetryURL: "/login"})
+	s.Pages.Render(w, r, status, web.ErrorPage{Code: code, RetryURL: "/login", Person: s.menu(r, s.Host)})
+}
+
+// menu is who is signed in, for the menu of a page that has no other use for the session; nil: nobody, as far as memory knows. The
+// database, which may be why there is an error page, is not asked.
+func (s *Server) menu(r *http.Request, host string) *web.Person {
+	at, ok := placeOf(r, host)
+	if !ok {
+		return nil
+	}
+	v, ok := s.Sessions.remembered(at)
+	if !ok {
+		return nil
+	}
+	who := Person(v)
+	return &who
 }
 
 // Fault answers a request that failed for a reason of ours. The cause goes to the log under the code that the person reads.
@@ -344,12 +361,19 @@ func (s *Server) Fault(w http.ResponseWriter, r *http.Request, what string, err 
 	if r.Context().Err() != nil {
 		return // the browser has gone
 	}
+	s.Pages.Render(w, r, http.StatusServiceUnavailable,
+		web.ErrorPage{Code: "unavailable", Support: s.logFault(what, err), RetryURL: "/login", Person: s.menu(r, s.Host)})
+}
+
+// logFault logs why a request failed and returns the code that the person reads.
+func (s *Server) logFault(what string, err error) string {
 	code := NewSupportCode()
 	s.Log.Error("request failed", "operation", what, "error", err, "support", code)
-	s.Pages.Render(w, r, http.StatusServiceUnavailable, web.ErrorPage{Code: "unavailable", Support: code, RetryURL: "/login"})
+	return code
 }
 
 func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
+	_, _ = s.Sessions.Find(r, s.Host) // so that memory knows the person: nothing is decided by it
 	s.Fail(w, r, http.StatusNotFound, "not_found")
 }
 

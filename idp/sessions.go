@@ -90,19 +90,24 @@ func (s *Sessions) open(r *http.Request, a store.Account, p Proof, host string) 
 
 // Find returns the open session of a request on host, or ErrNoSession.
 func (s *Sessions) Find(r *http.Request, host string) (store.Session, error) {
-	cookies := r.CookiesNamed(sessionCookie)
-	if len(cookies) != 1 {
-		return store.Session{}, ErrNoSession // none; or two, and then nobody knows whose
-	}
-	hash, ok := token.Of(token.Session, cookies[0].Value)
+	at, ok := placeOf(r, host)
 	if !ok {
 		return store.Session{}, ErrNoSession
 	}
-	at := place{hash, host}
 	if v, ok := s.remembered(at); ok {
 		return v, nil
 	}
 	return s.read(r.Context(), at)
+}
+
+// placeOf returns where the session of a request is to be found, if the request names one.
+func placeOf(r *http.Request, host string) (place, bool) {
+	cookies := r.CookiesNamed(sessionCookie)
+	if len(cookies) != 1 {
+		return place{}, false // none; or two, and then nobody knows whose
+	}
+	hash, ok := token.Of(token.Session, cookies[0].Value)
+	return place{hash, host}, ok
 }
 
 // remembered returns a session from memory. What memory does not know, and what it holds for over, is to be read: another gateway may

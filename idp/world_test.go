@@ -153,8 +153,14 @@ func newWorldOn(t *testing.T, e engine, changes ...func(*idp.Config)) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { w.store.Close() })
-	pages := newPages(t, web.Site{Name: "ProMess", Log: log})
-	servicePages := newPages(t, web.Site{Name: "ProMess", Origin: auth, AssetsPath: idp.ServiceAssets, Log: log})
+	pages, err := authPages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	servicePages, err := servicePages()
+	if err != nil {
+		t.Fatal(err)
+	}
 	config := idp.Config{
 		Host: "auth.example.test", Origin: auth,
 		Services: []idp.Service{
@@ -176,14 +182,13 @@ func newWorldOn(t *testing.T, e engine, changes ...func(*idp.Config)) *world {
 	return w
 }
 
-func newPages(t *testing.T, s web.Site) *web.Pages {
-	t.Helper()
-	p, err := web.NewPages(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
-}
+// Pages are parsed once: they are the same in every world. What they cannot draw is an answer of 500.
+var (
+	authPages    = sync.OnceValues(func() (*web.Pages, error) { return web.NewPages(web.Site{Name: "ProMess"}) })
+	servicePages = sync.OnceValues(func() (*web.Pages, error) {
+		return web.NewPages(web.Site{Name: "ProMess", Origin: auth, AssetsPath: idp.ServiceAssets, SignOut: idp.ServiceSignOut})
+	})
+)
 
 // serve starts the listener, which ends with the test.
 func (w *world) serve(t *testing.T, log *slog.Logger) {

@@ -167,7 +167,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pages: %w", err)
 	}
-	site.Origin, site.AssetsPath = origin, idp.ServiceAssets
+	site.Origin, site.AssetsPath, site.SignOut = origin, idp.ServiceAssets, idp.ServiceSignOut
 	servicePages, err := web.NewPages(site)
 	if err != nil {
 		return nil, fmt.Errorf("pages of services: %w", err)

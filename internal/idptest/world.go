@@ -242,6 +242,7 @@ func (b *Browser) Do(method, path, kind, body string, headers ...string) Answer 
 	}
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:153.0) Gecko/20100101 Firefox/153.0")
 	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	r.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8") // as for a page
 	if kind != "" {
 		r.Header.Set("Content-Type", kind)
 	}

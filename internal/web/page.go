@@ -24,6 +24,7 @@ type LoginPage struct {
 	Notice      string
 	Unavailable map[string]string // of methods that do not work at the moment, why: "psc_down", "psc_wrong"
 	Images      map[string]string // of methods whose button has an image, its path on this host
+	Person      *Person           // who is signed in, and is to sign in again; nil: nobody
 }
 
 // SituationPage asks a person who works in several situations in which they sign in now.

@@ -314,9 +314,14 @@ func TestDangerousAddressGivesNoLinkAtAll(t *testing.T) {
 	}
 }
 
-func TestSignOutIsAFormThatPostsToTheAuthHost(t *testing.T) {
-	for origin, want := range map[string]string{"": "/logout", "https://auth.example:8443": "https://auth.example:8443/logout"} {
-		p := pages(t, web.Site{Origin: origin})
+// G9: a form of another host is refused, so each host signs out by itself.
+func TestSignOutIsAFormThatPostsToItsOwnHost(t *testing.T) {
+	for origin, want := range map[string]string{"": "/logout", "https://auth.example:8443": "/.authgw/logout"} {
+		site := web.Site{Origin: origin}
+		if origin != "" {
+			site.SignOut = want
+		}
+		p := pages(t, site)
 		w := render(t, p, "fr", http.StatusOK, webtest.Samples()["portal"])
 		forms := find(parse(t, w.Body.String()), "form")
 		if len(forms) != 1 || forms[0].attr["action"] != want || forms[0].attr["method"] != "post" {

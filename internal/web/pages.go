@@ -23,9 +23,12 @@ type Site struct {
 	// Agent draws the pages of cardagent: plain http on loopback, no script, no menu.
 	Agent bool
 
-	// Origin is the auth host's (https://host[:port]) where the pages are shown on another host, so that "my account" and
-	// "sign out" lead there. Empty: the pages are shown on the auth host.
+	// Origin is the auth host's (https://host[:port]) where the pages are shown on another host, so that "my account"
+	// leads there. Empty: the pages are shown on the auth host.
 	Origin string
+
+	// SignOut is where the menu's form leads: a path of the page's own host, since no other host may sign a person out. Empty: /logout.
+	SignOut string
 
 	// AssetsPath is where Assets is mounted, with a slash at both ends; empty: the constant AssetsPath. On a service host,
 	// where every other path is the service's, it is under /.authgw/.
@@ -80,6 +83,7 @@ func (p SigningOutPage) refresh() string {
 	return "0; url=" + p.Next
 }
 
+func (p LoginPage) person() *Person        { return p.Person }
 func (p PortalPage) person() *Person       { return &p.Person }
 func (p RegisterPage) person() *Person     { return &p.Person }
 func (p RegisterCodePage) person() *Person { return &p.Person }
@@ -96,6 +100,9 @@ func (p ErrorPage) person() *Person        { return p.Person }
 func NewPages(site Site) (*Pages, error) {
 	if site.AssetsPath == "" {
 		site.AssetsPath = AssetsPath
+	}
+	if site.SignOut == "" {
+		site.SignOut = "/logout"
 	}
 	if site.Log == nil {
 		site.Log = slog.New(slog.DiscardHandler)
@@ -128,6 +135,9 @@ func (s *Site) check() error {
 		if !isOrigin(o) {
 			return fmt.Errorf("form action %q is not an origin", o)
 		}
+	}
+	if localPath(s.SignOut) == "" {
+		return fmt.Errorf("sign-out %q is not a path", s.SignOut)
 	}
 	if p := s.AssetsPath; localPath(p) == "" || p[len(p)-1] != '/' {
 		return fmt.Errorf("assets path %q does not begin and end with a slash", p)
