@@ -459,6 +459,7 @@ func testMessagesAreFew(t *testing.T, e engine) {
 }
 
 func TestMessageThatCannotBeSent(t *testing.T) {
+	t.Parallel() // it waits
 	for _, tt := range []struct {
 		name  string
 		spoil func(*postWorld)

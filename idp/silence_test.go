@@ -26,6 +26,7 @@ func (w *world) run(t *testing.T) {
 
 // B10: a database that takes connections and says nothing is as one that is down. Before, a login waited for as long as that went on.
 func TestB10DatabaseThatSaysNothing(t *testing.T) {
+	t.Parallel() // it waits
 	server := pgtest.Start(t, pgtest.Config{})
 	e := engine{name: "PostgreSQL", fresh: server.Database, patience: 5 * time.Second}
 	w := newWorldOn(t, e, func(c *idp.Config) {

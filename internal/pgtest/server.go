@@ -66,6 +66,34 @@ func Database(tb testing.TB) string {
 	return s.Database(tb)
 }
 
+// Filled makes databases that begin with what fill put into the first, on the server that the tests of this process share: a copy of many
+// tables costs less than to make them.
+func Filled(fill func(url string) error) func(tb testing.TB) string {
+	template := sync.OnceValues(func() (string, error) {
+		s, err := shared()
+		if err != nil {
+			return "", err
+		}
+		name := fmt.Sprintf("filled%d", s.databases.Add(1))
+		if err := s.exec(Superuser, "CREATE DATABASE "+name); err != nil {
+			return "", err
+		}
+		return " TEMPLATE " + name, fill(s.URL(name)) // it is dropped with the server
+	})
+	return func(tb testing.TB) string {
+		tb.Helper()
+		from, err := template()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		s, err := shared()
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return s.database(tb, from)
+	}
+}
+
 // Start runs a server until the end of the test.
 func Start(tb testing.TB, c Config) *Server {
 	tb.Helper()
@@ -85,8 +113,13 @@ func Start(tb testing.TB, c Config) *Server {
 // Database makes an empty database and returns its URL. It is dropped with the test, if the server still runs by then.
 func (s *Server) Database(tb testing.TB) string {
 	tb.Helper()
+	return s.database(tb, "")
+}
+
+func (s *Server) database(tb testing.TB, how string) string {
+	tb.Helper()
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
-	if err := s.exec(Superuser, "CREATE DATABASE "+name); err != nil {
+	if err := s.exec(Superuser, "CREATE DATABASE "+name+how); err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() {

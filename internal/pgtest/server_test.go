@@ -156,3 +156,26 @@ func TestServerThatIsFrozenSaysNothingAndGoesOn(t *testing.T) {
 		t.Errorf("after the thaw: %v", err)
 	}
 }
+
+func TestFilledDatabasesAreOfOneTestToo(t *testing.T) {
+	fills := 0
+	fresh := pgtest.Filled(func(url string) error {
+		fills++
+		c, err := pgx.Connect(t.Context(), url)
+		if err != nil {
+			return err
+		}
+		if _, err := c.Exec(t.Context(), "CREATE TABLE mine (n BIGINT)"); err != nil {
+			return err
+		}
+		return c.Close(t.Context())
+	})
+	one, other := connect(t, fresh(t)), connect(t, fresh(t))
+	if _, err := one.Exec(t.Context(), "INSERT INTO mine VALUES (1)"); err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := other.QueryRow(t.Context(), "SELECT count(*) FROM mine").Scan(&n); err != nil || n != 0 || fills != 1 {
+		t.Errorf("%d rows of another test, %v, filled %d times, want none, no error and once", n, err, fills)
+	}
+}
