@@ -109,7 +109,13 @@ func (s *Server) facts(ctx context.Context, v store.Session) ([]web.Fact, error)
 	for _, c := range structures {
 		all = append(all, web.Fact{Label: "structure", Value: strings.TrimSpace(c.Name + " (" + c.ID + ")")})
 	}
-	all = append(all, web.Fact{Label: "mailbox", Value: a.Mailbox})
+	mailboxes, err := s.Store.Mailboxes(ctx, a.Subject)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range mailboxes {
+		all = append(all, web.Fact{Label: "mailbox", Value: m.Address})
+	}
 	var known []web.Fact
 	for _, f := range all {
 		if f.Value != "" {

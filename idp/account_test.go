@@ -57,6 +57,29 @@ func testAccountShowsThePersonAndTheirSessions(t *testing.T, e engine) {
 	office.wantSignedIn(true)
 }
 
+// A person opens mailboxes of their own and of their service, and sees them all.
+func TestAccountShowsEveryMailbox(t *testing.T) {
+	w := newWorld(t)
+	plan, err := w.store.PlanImport(t.Context(), []store.Entry{{
+		IDType: "RPPS", NationalID: "899700218896", GivenName: "JEANNE", FamilyName: "MARTIN",
+		Nominative: []string{"jeanne@mss.example.fr"}, Organisational: []string{"cardio@mss.example.fr"},
+	}})
+	if err == nil {
+		err = w.store.Import(t.Context(), plan, w.now, func([]store.Imported) error { return nil })
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := w.browser(t)
+	b.logIn()
+	p := b.get(auth + "/account")
+	for _, address := range []string{"jeanne", "cardio"} {
+		if !strings.Contains(p.body, address+"@") {
+			t.Errorf("the page is without the mailbox of %s", address)
+		}
+	}
+}
+
 // Personal data: of the browser a short name is kept and shown, and nothing of what else the header says.
 func TestAccountShowsTheBrowserOfEachLogin(t *testing.T) {
 	w := newWorldWith(t, func(c *idp.Config) {
