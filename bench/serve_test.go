@@ -122,8 +122,8 @@ type installation struct {
 	pki                   *testpki.PKI
 }
 
-// configure writes an installation with one service.
-func configure(b *testing.B, dir, backend string) *installation {
+// configure writes an installation with one service, and more lines of its configuration.
+func configure(b *testing.B, dir, backend string, more ...string) *installation {
 	b.Helper()
 	pki, err := testpki.New(testpki.Config{})
 	if err != nil {
@@ -173,6 +173,6 @@ tls: [{cert: server.crt, key: server.key}]
 card: {trust: trust, crls: ["%s"]}
 services: [{name: mail, host: mail.promess.test, backend: "%s", title: Mail}]
 database: authgw.db
-`, addresses[0], addresses[1], strings.Join(lists, `", "`), backend))
+%s`, addresses[0], addresses[1], strings.Join(lists, `", "`), backend, strings.Join(more, "")))
 	return &installation{filepath.Join(dir, "authgw.yaml"), addresses[0], addresses[1], pki}
 }

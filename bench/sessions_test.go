@@ -48,7 +48,7 @@ func BenchmarkSessionsResident(b *testing.B) {
 	w := configure(b, dir, backend.URL)
 	for b.Loop() {
 		name := filepath.Join(dir, "authgw.db")
-		cookies := fillSessions(b, name)
+		cookies := fillSessions(b, name, cachedSessions)
 		process, _, stop := start(b, program, w)
 		time.Sleep(2 * time.Second) // idle, and for two looks at what others have changed: before the first nothing is kept
 		b.ReportMetric(float64(memory(b, process, "VmRSS"))/1024, "before-MB")
@@ -77,8 +77,8 @@ func change(b *testing.B, name, statement string, arguments ...any) {
 	}
 }
 
-// fillSessions writes the sessions, of as many persons, and returns the cookies of each, by host.
-func fillSessions(b *testing.B, name string) [][len(hosts)]string {
+// fillSessions writes n sessions, of as many persons, and returns the cookies of each, by host.
+func fillSessions(b *testing.B, name string, n int) [][len(hosts)]string {
 	b.Helper()
 	s, err := store.Open(b.Context(), store.Config{Name: name, Log: slog.New(slog.DiscardHandler)}) // makes the schema
 	if err != nil {
@@ -91,7 +91,7 @@ func fillSessions(b *testing.B, name string) [][len(hosts)]string {
 	const numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1) "
 	change(b, name, `INSERT INTO accounts (subject, id_type, national_id, given_name, family_name, title, profession, address, created_at, updated_at) `+
 		numbers+`SELECT 'subject-of-26-letter' || (100000 + i), 'RPPS', 899700000000 + i, 'JEANNE', 'MARTIN', 'Docteur', '10',
-		'jeanne.martin' || i || '@example.fr', ?2, ?2 FROM n`, cachedSessions, now)
+		'jeanne.martin' || i || '@example.fr', ?2, ?2 FROM n`, n, now)
 	change(b, name, `INSERT INTO account_mailboxes (subject, address, kind, position)
 		SELECT subject, 'jeanne.' || national_id || '@mssante.example', 'nominative', 0 FROM accounts`)
 	change(b, name, `INSERT INTO account_structures (subject, structure_id, name) SELECT subject, '10B0057881', 'HOPITAL DES 3 DAMES' FROM accounts`)
@@ -114,7 +114,7 @@ func fillSessions(b *testing.B, name string) [][len(hosts)]string {
 		b.Fatal(err)
 	}
 	defer insert.Close()
-	cookies := make([][len(hosts)]string, cachedSessions)
+	cookies := make([][len(hosts)]string, n)
 	for i := range cookies {
 		for j, host := range hosts {
 			cookies[i][j] = token.New()

@@ -1,0 +1,229 @@
+package bench
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"encoding/base64"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"promess/authgw/internal/password"
+)
+
+const (
+	floodRate    = 200 // wrong logins a second
+	visitRate    = 200 // requests of open sessions a second
+	floodPersons = 10_000
+	floodRounds  = 10 // of a quiet window and one of flood
+	floodWindow  = 3 * time.Second
+)
+
+// BenchmarkFlood starts 'authgw serve' on a database with 10,000 persons who have a password and an open session, sends requests of the
+// sessions through it to a service, and in every second window 200 wrong logins a second beside them. Quiet and flood take turns, so that
+// what else the machine does falls on both. Each of the 200 names another person than the one before; first they come from 200 network
+// addresses, so that nearly nobody is held up, and each password is to be compared; then from one, which is soon made to wait. The program
+// that asks, the service and the gateway share the processors. It reports
+//
+//	quiet-p99-ms, flood-p99-ms   of the requests of open sessions, over all windows of a kind; p50 likewise
+//	ratio                        of the two p99
+//	compared/s, busy/s, held/s   what became of the wrong logins: 422, 503, 429
+func BenchmarkFlood(b *testing.B) {
+	for name, sources := range map[string]int{"200 addresses": 200, "one address": 1} {
+		b.Run(name, func(b *testing.B) { flood(b, sources) })
+	}
+}
+
+func flood(b *testing.B, sources int) {
+	dir := b.TempDir()
+	program := build(b, dir)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
+	defer backend.Close()
+	w := configure(b, dir, backend.URL, "seal_keys: seal.keys\n")
+	secret := make([]byte, 32)
+	rand.Read(secret)
+	if err := os.WriteFile(filepath.Join(dir, "seal.keys"), []byte("k1 "+base64.StdEncoding.EncodeToString(secret)+"\n"), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	name := filepath.Join(dir, "authgw.db")
+	cookies := fillSessions(b, name, floodPersons)
+	fillPasswords(b, name)
+	_, _, stop := start(b, program, w)
+	defer stop()
+	time.Sleep(2 * time.Second) // idle, and for two looks at what others have changed: before the first nothing is kept
+	w.visit(b, cookies, 1)
+
+	v, a := newVisitor(b, w, cookies), newAttacker(w, sources)
+	defer v.client.CloseIdleConnections()
+	defer a.close()
+	for b.Loop() {
+		v.window(floodWindow, nil) // connections are open, code is warm
+		var quiet, loud []time.Duration
+		for range floodRounds {
+			quiet = append(quiet, v.window(floodWindow, nil)...)
+			loud = append(loud, v.window(floodWindow, a)...)
+		}
+		if v.failed != nil {
+			b.Fatal(v.failed)
+		}
+		q, l := percentile(quiet, 0.99), percentile(loud, 0.99)
+		b.ReportMetric(percentile(quiet, 0.5), "quiet-p50-ms")
+		b.ReportMetric(percentile(loud, 0.5), "flood-p50-ms")
+		b.ReportMetric(q, "quiet-p99-ms")
+		b.ReportMetric(l, "flood-p99-ms")
+		b.ReportMetric(l/q, "ratio")
+		a.report(b)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// fillPasswords gives each person a password: one, so that making them takes no hours.
+func fillPasswords(b *testing.B, name string) {
+	b.Helper()
+	h, err := password.NewHasher(password.Default, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	hash, err := h.Hash(b.Context(), "correct horse battery staple")
+	if err != nil {
+		b.Fatal(err)
+	}
+	change(b, name, `INSERT INTO factors (id, subject, kind, label, acr, secret, external_id, counter, created_at)
+		SELECT 'f-' || subject, subject, 'password', '', 'eidas2', ?1, '', 0, ?2 FROM accounts`, hash, time.Now().UnixMilli())
+}
+
+// percentile returns one of some durations in milliseconds.
+func percentile(all []time.Duration, at float64) float64 {
+	slices.Sort(all)
+	return float64(all[min(int(at*float64(len(all))), len(all)-1)]) / float64(time.Millisecond)
+}
+
+// transport connects to the gateway, from a source address of loopback unless that is nil.
+func (w *installation) transport(source net.IP) *http.Transport {
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			d := net.Dialer{}
+			if source != nil {
+				d.LocalAddr = &net.TCPAddr{IP: source}
+			}
+			return d.DialContext(ctx, network, w.listen)
+		},
+		TLSClientConfig: &tls.Config{RootCAs: w.pki.ServerRoots()}, MaxIdleConnsPerHost: 2 * floodRate,
+	}
+}
+
+// paced calls f so many times a second, each time on another goroutine, and returns when all have returned.
+func paced(rate int, d time.Duration, f func(n int)) {
+	var all sync.WaitGroup
+	defer all.Wait()
+	tick := time.NewTicker(time.Second / time.Duration(rate))
+	defer tick.Stop()
+	for n := range int(d.Seconds() * float64(rate)) {
+		<-tick.C
+		all.Go(func() { f(n) })
+	}
+}
+
+// visitor uses sessions.
+type visitor struct {
+	b       *testing.B
+	client  *http.Client
+	cookies [][len(hosts)]string
+	failed  error
+}
+
+func newVisitor(b *testing.B, w *installation, cookies [][len(hosts)]string) *visitor {
+	return &visitor{b: b, client: &http.Client{Transport: w.transport(nil), Timeout: time.Minute}, cookies: cookies}
+}
+
+// window uses sessions for some time, beside an attacker if there is one, and returns how long each request took. It ends when nothing of the
+// flood is being worked at any more.
+func (v *visitor) window(d time.Duration, a *attacker) []time.Duration {
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	if a != nil {
+		beside.Go(func() { paced(floodRate, d, a.guess) })
+	}
+	var mu sync.Mutex
+	var took []time.Duration
+	paced(visitRate, d, func(int) {
+		cookie := v.cookies[mathrand.IntN(len(v.cookies))][1]
+		began := time.Now()
+		err := use(v.b.Context(), v.client, "https://"+hosts[1].name+hosts[1].path, cookie, hosts[1].status)
+		spent := time.Since(began)
+		mu.Lock()
+		defer mu.Unlock()
+		took = append(took, spent)
+		if err != nil {
+			v.failed = err
+		}
+	})
+	return took
+}
+
+// attacker gives wrong passwords.
+type attacker struct {
+	clients []*http.Client // each from another address
+
+	mu      sync.Mutex
+	answers map[int]int // by status; 0: none
+}
+
+func newAttacker(w *installation, sources int) *attacker {
+	a := &attacker{answers: map[int]int{}}
+	for i := range sources {
+		a.clients = append(a.clients, &http.Client{Transport: w.transport(net.IPv4(127, 0, 1, byte(1+i))), Timeout: time.Minute})
+	}
+	return a
+}
+
+func (a *attacker) close() {
+	for _, c := range a.clients {
+		c.CloseIdleConnections()
+	}
+}
+
+// guess is one wrong login.
+func (a *attacker) guess(n int) {
+	form := url.Values{"identifier": {fmt.Sprint(899700000001 + mathrand.IntN(floodPersons))}, "password": {"not the password of anybody"}}
+	r, err := http.NewRequest(http.MethodPost, "https://"+hosts[0].name+"/login/otp/password", strings.NewReader(form.Encode()))
+	if err != nil {
+		panic(err) // the address is well formed
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	status := 0
+	if answer, err := a.clients[n%len(a.clients)].Do(r); err == nil {
+		answer.Body.Close()
+		status = answer.StatusCode
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answers[status]++
+}
+
+// report says what became of the wrong logins, and fails when some were not answered as one is.
+func (a *attacker) report(b *testing.B) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	seconds := floodRounds * floodWindow.Seconds()
+	known := 0
+	for status, unit := range map[int]string{http.StatusUnprocessableEntity: "compared/s", http.StatusServiceUnavailable: "busy/s", http.StatusTooManyRequests: "held/s"} {
+		b.ReportMetric(float64(a.answers[status])/seconds, unit)
+		known += a.answers[status]
+	}
+	if sent := int(seconds * floodRate); known != sent {
+		b.Fatalf("%d wrong logins were answered as such, of %d: %v", known, sent, a.answers)
+	}
+}
