@@ -40,6 +40,8 @@ type Claims struct {
 	Profession string   `json:"profession,omitempty"`
 	CardType   string   `json:"card_type,omitempty"`
 	Email      string   `json:"email,omitempty"`
+
+	Situation json.RawMessage `json:"situation,omitempty"` // an object: in which of several the person works
 }
 
 // signer signs assertions. Its key is made at start and lives in memory: services fetch the public half by its id, and an
@@ -111,6 +113,7 @@ func (s *signer) sign(v store.Session, service string, now time.Time) (string, e
 		},
 		AuthTime: v.AuthTime.Unix(), ACR: v.ACR, AMR: v.AMR, SessionID: v.ID,
 		Name: displayName(a), NationalID: a.NationalID, IDType: a.IDType, Profession: a.Profession, CardType: v.CardType, Email: a.Mailbox,
+		Situation: json.RawMessage(v.Situation),
 	}).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("sign assertion: %w", err)

@@ -35,6 +35,8 @@ type claims struct {
 	Profession string   `json:"profession"`
 	CardType   string   `json:"card_type"`
 	Email      string   `json:"email"`
+
+	Situation map[string]string `json:"situation"`
 }
 
 // keys fetches the public keys as a service does.
@@ -101,6 +103,28 @@ func TestAssertionSaysWhoToOneServiceForAMinute(t *testing.T) {
 	}
 	if _, ok := request.Header["X-Authgw-Email"]; ok {
 		t.Error("an empty mailbox is sent")
+	}
+}
+
+// The situation that the person has chosen is said as an object, and what is in it stays in it (F11).
+func TestAssertionSaysTheSituation(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	b.logIn()
+	v := w.find(t, b)
+	v.ID, v.Situation = "of-another-session", `{"structure_id":"1990000012","structure_name":"H\u00d4PITAL \"A\"","sub":"somebody"}`
+	signed, err := w.idp.Assertion(v, "mail")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, got := open(t, signed, w.keys(t))
+	want := map[string]string{"structure_id": "1990000012", "structure_name": `HÔPITAL "A"`, "sub": "somebody"}
+	if diff := cmp.Diff(want, got.Situation); diff != "" || got.Subject != v.Account.Subject {
+		t.Errorf("of %s, situation (-want +got):\n%s", got.Subject, diff)
+	}
+	v.ID, v.Situation = "of-a-third-session", "{"
+	if _, err := w.idp.Assertion(v, "mail"); err == nil {
+		t.Error("a situation that is no JSON is signed")
 	}
 }
 
