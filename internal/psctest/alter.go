@@ -42,6 +42,9 @@ func (s *Server) alterTokens(answer *httptest.ResponseRecorder, q Quirks, refres
 		}
 	}
 	s.alterClaims(claims, q)
+	if refresh && q.RefreshAuthTime != 0 {
+		claims["auth_time"] = seconds(claims["auth_time"]) + int64(q.RefreshAuthTime/time.Second)
+	}
 	changed := original
 	if after, _ := json.Marshal(claims); string(after) != string(before) || s.rotated() || q.IDToken != "" {
 		if changed, err = s.signAs(claims, q.IDToken); err != nil {
@@ -51,6 +54,13 @@ func (s *Server) alterTokens(answer *httptest.ResponseRecorder, q Quirks, refres
 	s.remember(claims, original, changed)
 	if tokens["id_token"] = changed; q.IDToken == IDTokenMissing {
 		delete(tokens, "id_token")
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, name := range []string{"access_token", "refresh_token", "id_token"} {
+		if token, _ := tokens[name].(string); token != "" && len(s.given) < remembered {
+			s.given = append(s.given, token)
+		}
 	}
 	return setJSON(answer, tokens)
 }

@@ -21,6 +21,7 @@ type LogoutToken struct {
 	NoEvent bool          // without the event that makes it a logout token
 	Nonce   bool          // with a nonce, which makes it an ID token
 	Age     time.Duration // since it was made; it is good for two minutes
+	Lasts   time.Duration // when that is not what it is good for
 	Quirk   IDTokenQuirk  // IDTokenOtherKey, IDTokenAlgNone, IDTokenHS256 …: how it is signed
 }
 
@@ -28,8 +29,11 @@ type LogoutToken struct {
 func (s *Server) LogoutToken(tb testing.TB, l LogoutToken) string {
 	tb.Helper()
 	made := time.Now().Add(-l.Age)
+	if l.Lasts == 0 {
+		l.Lasts = 2 * time.Minute
+	}
 	claims := map[string]any{
-		"iss": s.config.Issuer, "iat": made.Unix(), "exp": made.Add(2 * time.Minute).Unix(), "jti": rand.Text(), "typ": "Logout",
+		"iss": s.config.Issuer, "iat": made.Unix(), "exp": made.Add(l.Lasts).Unix(), "jti": rand.Text(), "typ": "Logout",
 		"events": map[string]any{"http://schemas.openid.net/event/backchannel-logout": map[string]any{}},
 	}
 	for name, value := range map[string]string{"aud": l.Audience, "sid": l.Sid, "sub": l.Sub, "jti": l.JTI, "iss": l.Issuer} {

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"promess/authgw/internal/pscstub"
 )
@@ -27,7 +28,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	q, e := s.Quirks(), endpoint(r, form)
 	s.enter(e)
 	defer s.leave(e)
-	if s.fault(w, r, q.Faults[e]) {
+	f := q.Faults[e]
+	if s.fault(w, r, f) {
 		return
 	}
 	if e == Logout {
@@ -41,6 +43,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Header.Set("Content-Length", strconv.Itoa(len(body)))
 	answer := httptest.NewRecorder()
 	s.core.ServeHTTP(answer, r)
+	if f.Lost {
+		panic(http.ErrAbortHandler)
+	}
 	s.alter(answer, e, q, r, form)
 	for name, values := range answer.Header() {
 		w.Header()[name] = values
@@ -101,18 +106,44 @@ func (s *Server) fault(w http.ResponseWriter, r *http.Request, f Fault) bool {
 	case f.Huge:
 		w.Header().Set("Content-Type", "application/json")
 		sendHuge(w)
+	case f.Slow:
+		w.Header().Set("Content-Type", "application/json")
+		s.sendSlowly(w, r)
 	case f.Error != "":
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(f.Status)
 		_ = json.NewEncoder(w).Encode(map[string]string{"error": f.Error, "error_description": "played by psctest"})
 	case f.Status != 0:
 		w.Header().Set("Content-Type", "text/html")
+		if f.To != "" {
+			w.Header().Set("Location", f.To)
+		}
 		w.WriteHeader(f.Status)
 		_, _ = io.WriteString(w, "<html><body><h1>"+http.StatusText(f.Status)+"</h1></body></html>")
 	default:
 		return false
 	}
 	return true
+}
+
+// sendSlowly sends a JSON string, a letter at a time, as long as somebody reads it.
+func (s *Server) sendSlowly(w http.ResponseWriter, r *http.Request) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	_, err := io.WriteString(w, `{"sub":"`)
+	for err == nil {
+		if err = http.NewResponseController(w).Flush(); err != nil {
+			return
+		}
+		select {
+		case <-r.Context().Done():
+			return
+		case <-s.done:
+			return
+		case <-tick.C:
+			_, err = io.WriteString(w, "x")
+		}
+	}
 }
 
 // sendHuge sends one JSON string that goes on and on.

@@ -1,5 +1,7 @@
 package psctest
 
+import "time"
+
 // Quirks is what is different from a day on which everything works. Its zero value is that day.
 type Quirks struct {
 	ACR         string // of ID tokens; "" is eidas1, ACRNone leaves it out
@@ -20,6 +22,8 @@ type Quirks struct {
 
 	RefreshPerson  string // key of the person whose tokens and userinfo come back at a refresh
 	RefreshKeepSub bool   // though under the sub of the one who signed in
+
+	RefreshAuthTime time.Duration // added to auth_time at a refresh: somebody was asked anew since, or it is another login
 
 	LogoutState Presence // of the parameter state, after a logout
 
@@ -133,8 +137,11 @@ type Fault struct {
 	Hold   <-chan struct{} // the request waits until it is closed, and then goes on
 	Hang   bool            // nothing is answered until the client goes away
 	Cut    bool            // the connection is closed instead
+	Lost   bool            // the provider does what it is asked to, and then the connection is closed
 	Huge   bool            // 64 MiB of JSON, for which a client should not wait
+	Slow   bool            // JSON that goes on and on, a few bytes at a time
 	Status int             // with an error page, as of a proxy
+	To     string          // with Status: the address that a redirect leads to
 	Error  string          // with Status: an OAuth error in JSON instead
 }
 

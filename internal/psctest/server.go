@@ -57,6 +57,7 @@ type Server struct {
 	peak    map[Endpoint]int
 	issued  []map[string]any
 	hints   map[string]string    // from ID tokens that the front signed to those of the core
+	given   []string             // tokens of every kind
 	changed map[string]*identity // of access tokens, by the token
 }
 
@@ -199,6 +200,13 @@ func (s *Server) Peak(e Endpoint) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.peak[e]
+}
+
+// Tokens returns all tokens that were given out.
+func (s *Server) Tokens() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.given...)
 }
 
 // IDTokens returns the claims of the ID tokens that were given out, oldest first, as the relying party has them.
