@@ -22,7 +22,7 @@ const loginLife = 15 * time.Minute
 
 // start begins a login and sends the browser to PSC.
 func (m *Method) start(w http.ResponseWriter, r *http.Request) {
-	if !m.limits.allow(idp.Source(r), m.Now()) {
+	if !m.limits.Allow(idp.Source(r), m.Now()) {
 		w.Header().Set("Retry-After", "5")
 		m.Server.Fail(w, r, http.StatusTooManyRequests, "unavailable")
 		return
@@ -37,18 +37,19 @@ func (m *Method) start(w http.ResponseWriter, r *http.Request) {
 		m.otherWays(w, r, err)
 		return
 	}
-	state, browser := token.New(), token.New()
+	state, kept := token.New(), m.Server.BrowserState(r)
+	if _, ok := token.Of(token.Browser, kept.Browser); !ok { // else another tab has begun a login, which goes on
+		kept.Browser = token.New()
+	}
 	p := progress{Step: asked, Verifier: oauth2.GenerateVerifier(), Nonce: token.New()}
 	handle, _ := token.Of(token.Handle, state)
-	browserHash, _ := token.Of(token.Browser, browser)
+	browserHash, _ := token.Of(token.Browser, kept.Browser)
 	login := store.Login{Handle: handle, Browser: browserHash, Method: Name, Expires: m.Now().Add(loginLife)}
 	login.Progress = m.sealProgress(login, p)
 	if err := m.Store.CreateLogin(r.Context(), handle, login, m.Now()); err != nil {
 		m.Server.Fault(w, r, "begin login", err)
 		return
 	}
-	kept := m.Server.BrowserState(r)
-	kept.Browser = browser
 	if err := m.Server.SaveBrowserState(w, r, kept); err != nil {
 		m.Server.Fault(w, r, "save browser state", err)
 		return
@@ -116,7 +117,7 @@ func (m *Method) callback(w http.ResponseWriter, r *http.Request) {
 			m.Server.Fault(w, r, "advance login", err)
 			return
 		}
-		http.Redirect(w, r, situationPath, http.StatusSeeOther)
+		http.Redirect(w, r, situationPath+one(q, "state"), http.StatusSeeOther)
 		return
 	}
 	if len(f.Situations) == 1 {

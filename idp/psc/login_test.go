@@ -50,8 +50,10 @@ func testFirstLoginMakesTheAccountAndASecondFindsIt(t *testing.T, k psctest.Kind
 	}
 }
 
-func TestRequestSaysWhatPSCAsksFor(t *testing.T) {
-	w := newWorld(t)
+func TestRequestSaysWhatPSCAsksFor(t *testing.T) { onBoth(t, testRequestSaysWhatPSCAsksFor) }
+
+func testRequestSaysWhatPSCAsksFor(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	at, err := url.Parse(w.browser(t).toPSC())
 	if err != nil {
 		t.Fatal(err)
@@ -72,7 +74,11 @@ func TestRequestSaysWhatPSCAsksFor(t *testing.T) {
 
 // F9: an account is found by the national identifier, so a card and PSC open the same.
 func TestF9AnAccountOfACardIsOpenedByPSC(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testF9AnAccountOfACardIsOpenedByPSC)
+}
+
+func testF9AnAccountOfACardIsOpenedByPSC(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	card := store.Account{Subject: "of-the-card", IDType: "RPPS", NationalID: "899700218896", GivenName: "JEANNE", FamilyName: "MARTIN", Title: "Médecin", Profession: "10"}
 	if _, err := w.store.OpenAccount(t.Context(), card, w.now()); err != nil {
 		t.Fatal(err)
@@ -107,7 +113,11 @@ func testSubMayChangeAndNeverLeadsToSomebodyElse(t *testing.T, k psctest.Kind) {
 }
 
 func TestPersonOfAStructureHasHerIdentifierAsCardsDo(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testPersonOfAStructureHasHerIdentifierAsCardsDo)
+}
+
+func testPersonOfAStructureHasHerIdentifierAsCardsDo(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	b.mustLogIn(pscstub.Secretary)
 	// As certs has it of a CPE: package certs, TestHolderOfEveryKindOfSubject.
@@ -124,7 +134,8 @@ func testPersonChoosesOneOfTwoSituations(t *testing.T, k psctest.Kind) {
 	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	p := b.logIn(pscstub.TwoPlaces)
-	if p.location != auth+"/login/psc/situation" {
+	at := p.location
+	if !strings.HasPrefix(at, auth+"/login/psc/situation/") {
 		t.Fatalf("the return leads to %q, want the choice: %.500s", p.location, p.body)
 	}
 	b.wantSignedIn(false)
@@ -135,13 +146,13 @@ func testPersonChoosesOneOfTwoSituations(t *testing.T, k psctest.Kind) {
 		}
 	}
 	for _, nothing := range []string{"", "2", "-1", "x"} { // D8
-		if p := b.send(http.MethodPost, auth+"/login/psc/situation", url.Values{"situation": {nothing}}); p.location != auth+"/login/psc/situation" {
+		if p := b.send(http.MethodPost, at, url.Values{"situation": {nothing}}); p.location != at {
 			t.Errorf("choosing %q leads to %d %q", nothing, p.status, p.location)
 		}
 	}
 	stranger := w.browser(t)
-	stranger.wantRefused(stranger.send(http.MethodPost, auth+"/login/psc/situation", url.Values{"situation": {"1"}}), http.StatusForbidden, textUnknown, "login_over")
-	if p := b.send(http.MethodPost, auth+"/login/psc/situation", url.Values{"situation": {"1"}}); p.location != auth+"/" {
+	stranger.wantRefused(stranger.send(http.MethodPost, at, url.Values{"situation": {"1"}}), http.StatusForbidden, textUnknown, "login_over")
+	if p := b.send(http.MethodPost, at, url.Values{"situation": {"1"}}); p.location != auth+"/" {
 		t.Fatalf("the choice leads to %d %q: %s", p.status, p.location, p.body)
 	}
 	v := b.session()
@@ -152,7 +163,7 @@ func testPersonChoosesOneOfTwoSituations(t *testing.T, k psctest.Kind) {
 		t.Errorf("structures (-want +got):\n%s", diff)
 	}
 	b.wantSignedIn(true)
-	if p := b.send(http.MethodPost, auth+"/login/psc/situation", url.Values{"situation": {"0"}}); p.status != http.StatusForbidden {
+	if p := b.send(http.MethodPost, at, url.Values{"situation": {"0"}}); p.status != http.StatusForbidden {
 		t.Errorf("a second choice = %d, want a refusal", p.status)
 	}
 }
@@ -162,6 +173,7 @@ func TestSparseAndSignedUserinfoAreTaken(t *testing.T) {
 }
 
 func testSparseAndSignedUserinfoAreTaken(t *testing.T, k psctest.Kind) {
+	s := standInOf(t, k)
 	for name, q := range map[string]psctest.Quirks{
 		"sparse":              {Userinfo: psctest.UserinfoSparse},
 		"no exercise":         {Userinfo: psctest.UserinfoNoExercise},
@@ -175,15 +187,18 @@ func testSparseAndSignedUserinfoAreTaken(t *testing.T, k psctest.Kind) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorldBefore(t, k)
+			s.Set(psctest.Quirks{})
+			w := newWorldWith(t, s)
 			w.psc.Set(q)
 			w.browser(t).mustLogIn(pscstub.Doctor)
 		})
 	}
 }
 
-func TestSparseUserinfoTakesNothingAway(t *testing.T) {
-	w := newWorld(t)
+func TestSparseUserinfoTakesNothingAway(t *testing.T) { onBoth(t, testSparseUserinfoTakesNothingAway) }
+
+func testSparseUserinfoTakesNothingAway(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	w.browser(t).mustLogIn(pscstub.Doctor)
 	w.psc.Set(psctest.Quirks{UserinfoExtra: map[string]any{"SubjectRefPro": nil, "SubjectRole": nil, "family_name": ""}})
 	b := w.browser(t)
@@ -196,11 +211,13 @@ func TestSparseUserinfoTakesNothingAway(t *testing.T) {
 func TestLevels(t *testing.T) { onBoth(t, testLevels) }
 
 func testLevels(t *testing.T, k psctest.Kind) {
+	s := standInOf(t, k)
 	for _, tt := range []struct{ acr, want string }{
 		{"eidas1", idp.ACRTwoFactor}, {"eidas2", idp.ACRTwoFactor}, {"eidas3", idp.ACRHardware}, {psctest.ACRNone, ""}, {"eidas4", ""}, {"1", ""},
 	} {
 		t.Run(tt.acr, func(t *testing.T) {
-			w := newWorldBefore(t, k)
+			s.Set(psctest.Quirks{})
+			w := newWorldWith(t, s)
 			w.psc.Set(psctest.Quirks{ACR: tt.acr})
 			b := w.browser(t)
 			if tt.want == "" {
@@ -214,7 +231,8 @@ func testLevels(t *testing.T, k psctest.Kind) {
 		})
 	}
 	t.Run("one that is not accepted", func(t *testing.T) {
-		w := newWorldBefore(t, k, func(c *psc.Config) { c.ACR = []string{"eidas2"} })
+		s.Set(psctest.Quirks{})
+		w := newWorldWith(t, s, func(c *psc.Config) { c.ACR = []string{"eidas2"} })
 		b := w.browser(t)
 		b.wantRefused(b.logIn(pscstub.Doctor), http.StatusForbidden, textLevel, "psc_acr")
 	})

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/coreos/go-oidc/v3/oidc"
+
 	"promess/authgw/idp"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
@@ -85,7 +87,7 @@ func (m *Method) leave(w http.ResponseWriter, r *http.Request) {
 // nothing depends on it.
 func (m *Method) backchannel(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	if !m.limits.allow(idp.Source(r), m.Now()) {
+	if !m.limits.Allow(idp.Source(r), m.Now()) {
 		w.Header().Set("Retry-After", "5")
 		answerLogout(w, http.StatusTooManyRequests, "too_many_requests")
 		return
@@ -101,16 +103,14 @@ func (m *Method) backchannel(w http.ResponseWriter, r *http.Request) {
 		answerLogout(w, http.StatusServiceUnavailable, "temporarily_unavailable")
 		return
 	}
-	ids, err := m.named(ctx, d, r.PostForm.Get("logout_token"))
+	t, err := m.logoutToken(ctx, d, r.PostForm.Get("logout_token"))
 	if errors.Is(err, errBadLogout) {
 		m.Log.Warn("logout token refused", "error", err)
 		answerLogout(w, http.StatusBadRequest, "invalid_request")
 		return
 	}
-	for _, id := range ids {
-		if err == nil {
-			err = m.end(ctx, id)
-		}
+	if err == nil {
+		err = m.endNamed(ctx, t)
 	}
 	if err != nil {
 		m.Log.Error("sessions not ended that Pro Santé Connect has ended", "error", err)
@@ -118,6 +118,25 @@ func (m *Method) backchannel(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusOK)
+}
+
+// endNamed ends the sessions that a logout token names, and notes then that it was taken: what has failed may come again.
+func (m *Method) endNamed(ctx context.Context, t *oidc.LogoutToken) error {
+	ids, err := m.Store.PSCSessionsOf(ctx, m.Issuer, t.SessionID, t.Subject)
+	if err != nil {
+		return err
+	}
+	for _, id := range ids {
+		if err := m.end(ctx, id); err != nil {
+			return err
+		}
+	}
+	// It is known for longer than it is taken, whatever it says of itself.
+	err = m.Store.UsePSCLogout(ctx, m.Issuer, t.TokenID, m.Now().Add(2*logoutLife))
+	if errors.Is(err, store.ErrNotFound) {
+		return nil // it came twice at the same time, and has done the same
+	}
+	return err
 }
 
 func (m *Method) end(ctx context.Context, id string) error {
@@ -133,8 +152,8 @@ func (m *Method) end(ctx context.Context, id string) error {
 
 var errBadLogout = errors.New("not a logout token for us")
 
-// named returns the open sessions that a logout token names, once for each token (F14).
-func (m *Method) named(ctx context.Context, d *document, raw string) ([]string, error) {
+// logoutToken checks a logout token, which is taken once (F14).
+func (m *Method) logoutToken(ctx context.Context, d *document, raw string) (*oidc.LogoutToken, error) {
 	t, err := d.verifier.VerifyLogout(ctx, raw) // iss, aud, RS256 signature, the event, no nonce, jti and exp are there
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errBadLogout, err)
@@ -144,15 +163,11 @@ func (m *Method) named(ctx context.Context, d *document, raw string) ([]string, 
 	if old || !now.Before(t.Expiry.Add(leeway)) || len(t.Audience) != 1 || len(t.TokenID) > maxClaim || len(t.SessionID) > maxClaim || len(t.Subject) > maxClaim {
 		return nil, fmt.Errorf("%w: too old, too new, or too long", errBadLogout)
 	}
-	// A token is known for longer than it is taken, whatever it says of itself.
-	err = m.Store.UsePSCLogout(ctx, m.Issuer, t.TokenID, now.Add(2*logoutLife))
-	if errors.Is(err, store.ErrNotFound) {
-		return nil, fmt.Errorf("%w: it was taken before", errBadLogout)
+	used, err := m.Store.PSCLogoutUsed(ctx, m.Issuer, t.TokenID)
+	if err == nil && used {
+		err = fmt.Errorf("%w: it was taken before", errBadLogout)
 	}
-	if err != nil {
-		return nil, err
-	}
-	return m.Store.PSCSessionsOf(ctx, m.Issuer, t.SessionID, t.Subject)
+	return t, err
 }
 
 // answerLogout answers as section 2.8 says.

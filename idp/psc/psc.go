@@ -30,6 +30,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"promess/authgw/idp"
+	"promess/authgw/internal/limit"
 	"promess/authgw/internal/seal"
 	"promess/authgw/internal/store"
 )
@@ -46,7 +47,7 @@ const (
 
 const (
 	startPath     = "/login/psc"
-	situationPath = "/login/psc/situation"
+	situationPath = "/login/psc/situation/" // and the state: another tab may choose for somebody else
 	buttonPath    = "/login/psc/button"
 	leavePath     = idp.LeavePath + Name + "/"
 )
@@ -74,6 +75,7 @@ type Config struct {
 	Certificate *tls.Certificate // of TLS
 	Roots       *x509.CertPool   // of PSC's servers; nil: those of the system
 	ACR         []string         // that are accepted
+	Sandbox     bool             // accept the identities that only PSC's sandbox has: see identifierType
 	Scopes      []string
 	Timeout     time.Duration // of all that a login waits for
 	Button      *idp.Logo     // image of the button; nil: none
@@ -90,7 +92,7 @@ type Method struct {
 	Config
 	client  *http.Client
 	breaker *breaker
-	limits  limits
+	limits  limit.Sources // of logins that begin, and logout tokens: neither asks for a proof
 
 	fetching sync.Mutex // held while the discovery document is fetched
 	current  atomic.Pointer[document]
@@ -109,7 +111,7 @@ func New(c Config) *Method {
 	if c.Observe == nil {
 		c.Observe = func(string, string) {}
 	}
-	m := &Method{Config: c, breaker: &breaker{now: c.Now}}
+	m := &Method{Config: c, breaker: &breaker{now: c.Now}, limits: limit.Sources{PerSecond: 10, AtOnce: 200}}
 	m.client = newClient(m)
 	if b := c.Before; b != nil && b.Issuer == c.Issuer && b.ClientID == c.ClientID {
 		m.inherit(b)
@@ -124,8 +126,8 @@ func (m *Method) Name() string { return Name }
 func (m *Method) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+startPath, m.start)
 	mux.HandleFunc("GET "+CallbackPath, m.callback)
-	mux.HandleFunc("GET "+situationPath, m.askSituation)
-	mux.HandleFunc("POST "+situationPath, m.takeSituation)
+	mux.HandleFunc("GET "+situationPath+"{state}", m.askSituation)
+	mux.HandleFunc("POST "+situationPath+"{state}", m.takeSituation)
 	mux.HandleFunc("POST "+BackchannelPath, m.backchannel)
 	mux.HandleFunc("GET "+leavePath+"{handle}", m.leave)
 	if m.Button != nil {

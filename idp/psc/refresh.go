@@ -10,7 +10,6 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/errgroup"
 
-	"promess/authgw/certs"
 	"promess/authgw/internal/store"
 )
 
@@ -196,7 +195,8 @@ func (m *Method) refreshError(err error) error {
 }
 
 // same refuses new tokens that are not of the person of the session (OpenID Connect Core 1.0, section 12.2), but lets sub change: at PSC it
-// has, and who somebody is there is SubjectNameID.
+// has, and who somebody is there is SubjectNameID. auth_time may be later than at the login: it is when PSC has last asked who that is, for
+// another service perhaps (docs/divergences.md). The session is not prolonged by it.
 func (m *Method) same(ctx context.Context, d *document, got *oauth2.Token, c *claims, v store.PSCSession, old tokens, session store.Session) error {
 	other := func(detail string) error { return &ended{endOtherPerson, detail} }
 	nameID, sub := "", v.Sub
@@ -205,8 +205,8 @@ func (m *Method) same(ctx context.Context, d *document, got *oauth2.Token, c *cl
 		if c.Nonce != nil && subtle.ConstantTimeCompare([]byte(*c.Nonce), []byte(old.Nonce)) != 1 {
 			return &ended{endOver, "nonce"}
 		}
-		if !c.authTime().Equal(old.AuthTime) {
-			return other("auth_time") // somebody has signed in since
+		if c.authTime().Before(old.AuthTime) {
+			return &ended{endOver, "auth_time"}
 		}
 	}
 	if nameID == "" { // the tokens do not say it, userinfo does
@@ -223,7 +223,7 @@ func (m *Method) same(ctx context.Context, d *document, got *oauth2.Token, c *cl
 		}
 		nameID = string(info.NameID)
 	}
-	if nameID != session.Account.NationalID || certs.IdentifierType(nameID) != session.Account.IDType {
+	if nameID != session.Account.NationalID || m.identifierType(nameID) != session.Account.IDType {
 		return other("SubjectNameID")
 	}
 	if sub != v.Sub {

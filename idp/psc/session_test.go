@@ -113,7 +113,11 @@ func testSessionThatPSCHasEndedEndsAndThePageSaysSo(t *testing.T, k psctest.Kind
 }
 
 func TestPSCThatDoesNotAnswerEndsNoSession(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testPSCThatDoesNotAnswerEndsNoSession)
+}
+
+func testPSCThatDoesNotAnswerEndsNoSession(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	b.mustLogIn(pscstub.Doctor)
 	id := b.session().ID
@@ -138,6 +142,7 @@ func TestAnotherPersonAtARefreshEndsTheSession(t *testing.T) {
 }
 
 func testAnotherPersonAtARefreshEndsTheSession(t *testing.T, k psctest.Kind) {
+	s := standInOf(t, k)
 	for name, q := range map[string]psctest.Quirks{
 		"in the tokens":              {RefreshPerson: pscstub.Nurse},
 		"in the tokens, same sub":    {RefreshPerson: pscstub.Nurse, RefreshKeepSub: true},
@@ -145,7 +150,8 @@ func testAnotherPersonAtARefreshEndsTheSession(t *testing.T, k psctest.Kind) {
 		"in userinfo only, same sub": {RefreshPerson: pscstub.Nurse, BareIDToken: true, RefreshKeepSub: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorldBefore(t, k)
+			s.Set(psctest.Quirks{})
+			w := newWorldWith(t, s)
 			b := w.browser(t)
 			b.mustLogIn(pscstub.Doctor)
 			w.makeDue(t, b.session().ID)
@@ -164,7 +170,11 @@ func testAnotherPersonAtARefreshEndsTheSession(t *testing.T, k psctest.Kind) {
 }
 
 func TestSubThatChangesAtARefreshIsSurvived(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testSubThatChangesAtARefreshIsSurvived)
+}
+
+func testSubThatChangesAtARefreshIsSurvived(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	b.mustLogIn(pscstub.Doctor)
 	w.makeDue(t, b.session().ID)
@@ -198,7 +208,11 @@ func testAnotherPersonInTheSameBrowserEndsTheSession(t *testing.T, k psctest.Kin
 }
 
 func TestOneRefreshOfASessionAcrossGateways(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testOneRefreshOfASessionAcrossGateways)
+}
+
+func testOneRefreshOfASessionAcrossGateways(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	b.mustLogIn(pscstub.Doctor)
 	w.makeDue(t, b.session().ID)
@@ -251,9 +265,11 @@ func TestSignOutEndsTheSessionAtPSCTooAndComesBackWithOrWithoutState(t *testing.
 }
 
 func testSignOutEndsTheSessionAtPSCTooAndComesBackWithOrWithoutState(t *testing.T, k psctest.Kind) {
+	s := standInOf(t, k)
 	for _, state := range []psctest.Presence{psctest.Present, psctest.Absent, psctest.Wrong} {
 		t.Run("state "+string(state), func(t *testing.T) {
-			w := newWorldBefore(t, k)
+			s.Set(psctest.Quirks{})
+			w := newWorldWith(t, s)
 			b := w.browser(t)
 			b.mustLogIn(pscstub.Doctor)
 			w.psc.Set(psctest.Quirks{LogoutState: state})
@@ -276,8 +292,10 @@ func testSignOutEndsTheSessionAtPSCTooAndComesBackWithOrWithoutState(t *testing.
 	}
 }
 
-func TestSignOutWithoutPSCIsASignOut(t *testing.T) {
-	w := newWorld(t)
+func TestSignOutWithoutPSCIsASignOut(t *testing.T) { onBoth(t, testSignOutWithoutPSCIsASignOut) }
+
+func testSignOutWithoutPSCIsASignOut(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	w.psc.Set(psctest.Quirks{Discovery: psctest.DiscoveryNoLogout})
 	b := w.browser(t)
 	b.mustLogIn(pscstub.Doctor)
@@ -288,8 +306,10 @@ func TestSignOutWithoutPSCIsASignOut(t *testing.T) {
 	b.wantSignedIn(false)
 }
 
-func TestHandleOfASignOutIsGoodOnce(t *testing.T) {
-	w := newWorld(t)
+func TestHandleOfASignOutIsGoodOnce(t *testing.T) { onBoth(t, testHandleOfASignOutIsGoodOnce) }
+
+func testHandleOfASignOutIsGoodOnce(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	b := w.browser(t)
 	b.mustLogIn(pscstub.Doctor)
 	p := b.send(http.MethodPost, auth+"/logout", nil)
@@ -322,6 +342,7 @@ func testF14BackChannelLogout(t *testing.T, k psctest.Kind) {
 		"another issuer":   func(l *psctest.LogoutToken) { l.Issuer = "https://other.example" },
 		"no event":         func(l *psctest.LogoutToken) { l.NoEvent = true },
 		"a nonce":          func(l *psctest.LogoutToken) { l.Nonce = true },
+		"expired":          func(l *psctest.LogoutToken) { l.Lasts = -10 * time.Minute },
 		"old":              func(l *psctest.LogoutToken) { l.Age = time.Hour },
 		"nobody":           func(l *psctest.LogoutToken) { l.Sid = "" },
 		"another key":      func(l *psctest.LogoutToken) { l.Quirk = psctest.IDTokenOtherKey },
@@ -396,15 +417,21 @@ func TestSecretInTheForm(t *testing.T) {
 
 // What cannot be checked is not believed, and is no reason to lose the session: the token of before is worth nothing any more.
 func TestRenewalThatCannotBeCheckedIsRepeatedWithTheNewToken(t *testing.T) {
+	onBoth(t, testRenewalThatCannotBeCheckedIsRepeatedWithTheNewToken)
+}
+
+func testRenewalThatCannotBeCheckedIsRepeatedWithTheNewToken(t *testing.T, k psctest.Kind) {
+	s := standInOf(t, k)
 	for name, q := range map[string]psctest.Quirks{
 		"no keys":     {Faults: map[psctest.Endpoint]psctest.Fault{psctest.Keys: {Status: 503}}},
 		"no userinfo": {BareIDToken: true, Faults: map[psctest.Endpoint]psctest.Fault{psctest.Userinfo: {Status: 503}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			s.Set(psctest.Quirks{})
+			w := newWorldWith(t, s)
 			b := w.browser(t)
 			b.mustLogIn(pscstub.Doctor)
-			id := b.session().ID
+			id, before := b.session().ID, s.Requests(psctest.Refresh)
 			w.makeDue(t, id)
 			b.active()
 			w.psc.Set(q)
@@ -415,7 +442,7 @@ func TestRenewalThatCannotBeCheckedIsRepeatedWithTheNewToken(t *testing.T) {
 			w.makeDue(t, id)
 			w.renew(t, 1)
 			b.wantSignedIn(true)
-			if n := w.psc.Requests(psctest.Refresh); n != 2 {
+			if n := s.Requests(psctest.Refresh) - before; n != 2 {
 				t.Errorf("%d refreshes, want 2", n)
 			}
 		})
@@ -423,7 +450,11 @@ func TestRenewalThatCannotBeCheckedIsRepeatedWithTheNewToken(t *testing.T) {
 }
 
 func TestKeysThatAreNotToBeHadLeaveTheOtherWays(t *testing.T) {
-	w := newWorld(t)
+	onBoth(t, testKeysThatAreNotToBeHadLeaveTheOtherWays)
+}
+
+func testKeysThatAreNotToBeHadLeaveTheOtherWays(t *testing.T, k psctest.Kind) {
+	w := newWorldBefore(t, k)
 	w.psc.Set(psctest.Quirks{Faults: map[psctest.Endpoint]psctest.Fault{psctest.Keys: {Status: 503}}})
 	b := w.browser(t)
 	b.wantRefused(b.logIn(pscstub.Doctor), http.StatusServiceUnavailable, textDown, "psc_unavailable")

@@ -60,12 +60,16 @@ func (f *found) choose(s situation) {
 	f.Proof.Profession = cmp.Or(s.Profession, f.Proof.Profession)
 }
 
-// chooser returns the login of a browser that is to choose, or answers the request.
+// chooser returns the login of which the request's browser is to choose, or answers the request. The state in its path says which: two
+// tabs may be of two persons.
 func (m *Method) chooser(w http.ResponseWriter, r *http.Request) (store.Login, *found, bool) {
-	browser, ok := token.Of(token.Browser, m.Server.BrowserState(r).Browser)
+	handle, ok := token.Of(token.Handle, r.PathValue("state"))
 	login, err := store.Login{}, error(store.ErrNotFound)
 	if ok {
-		login, err = m.Store.LoginOfBrowser(r.Context(), browser, Name, m.Now())
+		login, err = m.Store.LoginByHandle(r.Context(), handle, Name, m.Now())
+	}
+	if err == nil && !m.ours(r, login) {
+		err = store.ErrNotFound
 	}
 	var p progress
 	if err == nil {
@@ -88,7 +92,7 @@ func (m *Method) askSituation(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	page := web.SituationPage{Action: situationPath}
+	page := web.SituationPage{Action: r.URL.Path}
 	for i, s := range f.Situations {
 		page.Situations = append(page.Situations, web.Situation{
 			Value: strconv.Itoa(i), Profession: s.Profession, Mode: s.Mode, Structure: s.StructureName, Place: s.Place,
@@ -109,7 +113,7 @@ func (m *Method) takeSituation(w http.ResponseWriter, r *http.Request) {
 	}
 	i, err := strconv.Atoi(typed)
 	if err != nil || i < 0 || i >= len(f.Situations) {
-		http.Redirect(w, r, situationPath, http.StatusSeeOther) // nothing was chosen (D8)
+		http.Redirect(w, r, r.URL.Path, http.StatusSeeOther) // nothing was chosen (D8)
 		return
 	}
 	f.choose(f.Situations[i])

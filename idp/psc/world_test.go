@@ -131,12 +131,18 @@ func newWorld(t testing.TB, changes ...func(*psc.Config)) *world {
 // newWorldBefore makes one before a kind of stand-in.
 func newWorldBefore(t testing.TB, k psctest.Kind, changes ...func(*psc.Config)) *world {
 	t.Helper()
+	return newWorldWith(t, standInOf(t, k), changes...)
+}
+
+// standInOf starts a stand-in of a kind, for one world or several.
+func standInOf(t testing.TB, k psctest.Kind) *psctest.Server {
+	t.Helper()
 	pki, err := hierarchy()
 	if err != nil {
 		t.Fatal(err)
 	}
 	client := pscstub.Client{ID: clientID, Secret: secret, RedirectURIs: []string{auth + psc.CallbackPath}, LogoutURIs: []string{auth + psc.LogoutPath}}
-	return newWorldWith(t, k.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{client}}), changes...)
+	return k.Start(t, psctest.Config{PKI: pki, Clients: []pscstub.Client{client}})
 }
 
 // newWorldWith makes one before a stand-in that runs.

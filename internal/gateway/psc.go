@@ -56,7 +56,7 @@ func (g *Gateway) psc(c Config, provider *idp.Server) *psc.Method {
 	}
 	return psc.New(psc.Config{
 		Server: provider, Store: g.store, Keys: m.SealKeys, Issuer: p.Issuer, Hosts: p.Hosts, ClientID: p.ClientID, Auth: psc.ClientAuth(p.ClientAuth),
-		Secret: m.PSCSecret, Certificate: m.PSCCertificate, Roots: m.PSCRoots, ACR: p.ACR, Scopes: p.Scopes, Timeout: p.Timeout, Button: m.PSCButton,
+		Secret: m.PSCSecret, Certificate: m.PSCCertificate, Roots: m.PSCRoots, ACR: p.ACR, Sandbox: p.Environment == "sandbox", Scopes: p.Scopes, Timeout: p.Timeout, Button: m.PSCButton,
 		Before: before, Log: c.Log, Now: c.Now, Observe: g.metrics.PSCRequest,
 	})
 }

@@ -3,7 +3,10 @@ package gateway_test
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -97,5 +100,67 @@ func TestWrongDiscoveryStopsNobodyElse(t *testing.T) {
 		t.Errorf("readyz = %d %s, want 200 and why", status, ready)
 	}
 	p.logIn()
+	p.wantSignedIn(true)
+}
+
+// signIn goes to Pro Santé Connect and back, as the doctor.
+func (p *person) signIn(t *testing.T, s *psctest.Server) (status int, location string) {
+	t.Helper()
+	status, location, body := p.visit(http.MethodPost, auth+"/login/psc")
+	if status != http.StatusSeeOther {
+		t.Fatalf("the button leads to %d %s", status, body)
+	}
+	back := s.Choose(t, p.client, location, pscstub.Doctor)
+	status, location, _ = p.visit(http.MethodGet, back.String())
+	return status, location
+}
+
+func TestNewSecretOfProSanteConnectCountsWithoutARestart(t *testing.T) {
+	f := newFiles(t)
+	s := offerPSC(t, f)
+	f.write(t, "psc-secret", []byte("the secret of before\n"))
+	r, _ := f.serve(t)
+	p := r.person(t, nil)
+	p.reach()
+	if status, _ := p.signIn(t, s); status != http.StatusForbidden {
+		t.Errorf("with a wrong secret = %d, want 403", status)
+	}
+	f.replace(t, "psc-secret", []byte("the right secret\n"))
+	r.Refresh()
+	if _, location := p.signIn(t, s); location != "/" {
+		t.Errorf("with the new secret the return leads to %q\n%s", location, r.log.String())
+	}
+	p.wantSignedIn(true)
+}
+
+func TestNewClientCertificateOfProSanteConnectCountsWithoutARestart(t *testing.T) {
+	f := newFiles(t)
+	offerPSC(t, f)
+	authority := psctest.NewAuthority(t)
+	put := func(cert tls.Certificate) {
+		t.Helper()
+		key := must(t, func() ([]byte, error) { return x509.MarshalPKCS8PrivateKey(cert.PrivateKey) })
+		f.replace(t, "psc.pem", testpki.CertificatePEM(cert.Leaf))
+		f.replace(t, "psc.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}))
+	}
+	right := authority.Issue(t, "gateway")
+	client := pscstub.Client{
+		ID: "promess", CertificateSubject: right.Leaf.Subject.String(), CertificateRoots: authority.Roots(), RedirectURIs: []string{auth + "/login/psc/callback"},
+	}
+	s := psctest.Go{}.Start(t, psctest.Config{PKI: f.pki, Clients: []pscstub.Client{client}})
+	put(authority.Issue(t, "gateway of before"))
+	c := &f.config.PSC
+	c.Issuer, c.Hosts, c.ClientAuth, c.ClientSecretFile, c.ClientCert, c.ClientKey = s.Issuer(), s.Hosts(), "tls", "", f.path("psc.pem"), f.path("psc.key")
+	r, _ := f.serve(t)
+	p := r.person(t, nil)
+	p.reach()
+	if status, _ := p.signIn(t, s); status != http.StatusForbidden {
+		t.Errorf("with a certificate of another name = %d, want 403", status)
+	}
+	put(right)
+	r.Refresh()
+	if _, location := p.signIn(t, s); location != "/" {
+		t.Errorf("with the new certificate the return leads to %q\n%s", location, r.log.String())
+	}
 	p.wantSignedIn(true)
 }

@@ -129,6 +129,13 @@ func (s *Store) PSCSessionsOf(ctx context.Context, issuer, sid, sub string) ([]s
 	return ids, failed("find sessions", err)
 }
 
+// PSCLogoutUsed says whether a logout token was noted.
+func (s *Store) PSCLogoutUsed(ctx context.Context, issuer, jti string) (bool, error) {
+	var n int
+	err := s.db.row(ctx, "SELECT count(*) FROM psc_logouts WHERE issuer = ?1 AND jti = ?2", issuer, jti).Scan(&n)
+	return n > 0, failed("find logout", err)
+}
+
 // UsePSCLogout notes a logout token. ErrNotFound: it was taken before.
 func (s *Store) UsePSCLogout(ctx context.Context, issuer, jti string, expires time.Time) error {
 	return failed("note logout", s.db.once(ctx, "INSERT INTO psc_logouts (issuer, jti, expires_at) VALUES (?1, ?2, ?3) ON CONFLICT (issuer, jti) DO NOTHING",
