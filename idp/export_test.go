@@ -25,6 +25,9 @@ func (s *Server) Assertion(v store.Session, service string) (string, error) {
 	return s.signer.assertion(v, service)
 }
 
+// Asks says whether a network address is of a proxy of a service.
+func Asks(s Service, remote string) bool { return s.asks(remote) }
+
 // Heard says whether Run has looked at the database.
 func (s *Sessions) Heard() bool { return s.heard.Load() != 0 }
 

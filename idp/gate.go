@@ -75,6 +75,9 @@ func (s *Server) Gate(service Service) *Gate {
 	g.mux.HandleFunc("GET "+ownPath+"logout", g.logout)
 	g.mux.HandleFunc("POST "+ownPath+"logout", g.logout)
 	g.mux.HandleFunc("GET "+ownPath+"leave", g.leave)
+	if len(service.Proxies) > 0 {
+		g.mux.HandleFunc(startPath, g.start)
+	}
 	g.mux.Handle("GET "+ServiceAssets, s.ServicePages.Assets())
 	g.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { g.fail(w, r, http.StatusNotFound, "not_found") })
 	return g
@@ -162,12 +165,17 @@ func explain(why proxy.Refusal) (status int, code string) {
 func (g *Gate) signIn(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case isPage(r):
-		g.startLogin(w, r)
+		g.startLogin(w, r, r.URL.RequestURI())
 	case isPerson(r): // a form: its body is not kept
 		g.fail(w, r, http.StatusUnauthorized, "session_over")
 	default:
-		unauthorized(w, g.service.Name, g.service.Origin+g.service.Home)
+		g.challenge(w)
 	}
+}
+
+// challenge tells a program that nobody is signed in.
+func (g *Gate) challenge(w http.ResponseWriter) {
+	unauthorized(w, g.service.Name, g.service.Origin+g.service.Home)
 }
 
 // answer is what a program gets: an error, and where a person would sign in.
@@ -213,13 +221,10 @@ func isPage(r *http.Request) bool {
 	return dest == "" || dest == "document" // not a frame: the login page does not show itself in one
 }
 
-// startLogin sends the browser to the auth host and remembers, in the browser, where it wanted to go.
-func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request) {
+// startLogin sends the browser to the auth host and remembers, in the browser, the path that it wanted to go to.
+func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request, path string) {
 	s := g.server
-	path := r.URL.RequestURI()
-	if len(path) > maxReturn || !isLocalPath(path) {
-		path = g.service.Home
-	}
+	path = g.returnPath(path)
 	state := token.New()
 	c, _ := s.cookies.New(r, loginCookie)
 	c.Values = map[any]any{"state": state, "path": path}
@@ -230,6 +235,14 @@ func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request) {
 	clearSessionCookie(w)
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, s.Origin+"/login?"+url.Values{"service": {g.service.Name}, "state": {state}}.Encode(), http.StatusSeeOther)
+}
+
+// returnPath is where a person who asked for path is sent after the login.
+func (g *Gate) returnPath(path string) string {
+	if len(path) > maxReturn || !isLocalPath(path) {
+		return g.service.Home
+	}
+	return path
 }
 
 // enter takes the one-time code of the auth host and opens the session on this host.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gorilla/sessions"
@@ -60,6 +61,9 @@ type Service struct {
 	Home        string // path
 	Logo        *Logo  // on the portal; nil: the first letter of the title
 	Rule        Rule   // who may open it
+	// Proxies are those whose question about a request to Host is answered at /auth/verify, by the address that they ask from. None: the
+	// gateway forwards to the service itself.
+	Proxies []netip.Prefix
 }
 
 // Server is the auth host, and what the methods and the service hosts share.
@@ -105,6 +109,7 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	mux.HandleFunc("POST /logout", s.logout)
 	s.accountRoutes(mux)
 	s.registerRoutes(mux)
+	s.forwardRoutes(mux)
 	mux.HandleFunc("GET /oauth/keys", s.signer.serveKeys)
 	mux.HandleFunc("GET "+logoPath+"{service}", s.logo)
 	mux.Handle("GET "+web.AssetsPath, s.Pages.Assets())

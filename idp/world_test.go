@@ -196,6 +196,10 @@ func (w *world) serve(t *testing.T, log *slog.Logger) {
 	hosts := []vhost.Host{{Name: "auth.example.test", Handler: w.idp.Handler(w.method)}}
 	for _, s := range w.idp.Services {
 		gate := w.idp.Gate(s)
+		if len(s.Proxies) > 0 {
+			hosts = append(hosts, vhost.Host{Name: s.Host, Handler: gate.Handler(http.HandlerFunc(gate.NotHere))})
+			continue
+		}
 		p, err := proxy.New(proxy.Config{Service: s.Name, Origin: s.Origin, Backend: w.backend.url, Gate: gate, Log: log})
 		if err != nil {
 			t.Fatal(err)

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// ownPrefix begins the names of the headers below, folded.
+const ownPrefix = "x-authgw-"
+
 // The headers that a service gets (● of the design). All begin with ownPrefix.
 const (
 	HeaderUser       = "X-Authgw-User"
@@ -25,7 +28,7 @@ const cookiePrefix = "__host-authgw"
 // A service that reads one of them although we set none of them would believe anybody, so they are removed on every route (B1, A12, B4).
 func strippedPrefixes() []string {
 	return []string{
-		"x-authgw-", "x-forwarded-", "x-original-", "x-auth-request-", "x-remote-", "x-webauth-", "x-ssl-", "ssl-client-", "x-client-cert",
+		ownPrefix, "x-forwarded-", "x-original-", "x-auth-request-", "x-remote-", "x-webauth-", "x-ssl-", "ssl-client-", "x-client-cert",
 		"client-cert", "x-envoy-", "remote-", "x-authenticated-", "x-rewrite-",
 	}
 }
@@ -99,6 +102,27 @@ func (id Identity) set(h http.Header) {
 			h[f.name] = []string{f.value}
 		}
 	}
+}
+
+// Answer tells another proxy, in the header of an answer to it, what to send to the service with a request that has the header asked:
+// the identity, and the cookies without the gateway's own.
+func (id Identity) Answer(answer, asked http.Header) {
+	id.set(answer)
+	rest := http.Header{"Cookie": asked["Cookie"]}
+	stripCookies(rest)
+	if cookies := rest["Cookie"]; len(cookies) > 0 {
+		answer["Cookie"] = cookies
+	}
+}
+
+// Claims says whether a header has a name, in any spelling, that is for the gateway alone to send to a service.
+func Claims(h http.Header) bool {
+	for name := range h {
+		if strings.HasPrefix(fold(name), ownPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // stripCookies removes the gateway's own cookies from a Cookie header and leaves the others as they were written.

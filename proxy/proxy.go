@@ -129,7 +129,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 		p.config.Gate.Refuse(w, r, Unavailable)
 		return
 	}
-	if !p.upgradeAllowed(r) {
+	if !upgradeAllowed(r, p.config.Origin) {
 		p.config.Gate.Refuse(w, r, Forbidden)
 		return
 	}
@@ -154,14 +154,29 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request) {
 
 // upgradeAllowed lets WebSockets of the service's own pages through, and no other change of protocol: with h2c a client would talk to
 // the service past the gateway. RFC 6455, section 10.2: a browser says whose script opens a WebSocket, and sends cookies whoever it is.
-func (p *Proxy) upgradeAllowed(r *http.Request) bool {
+func upgradeAllowed(r *http.Request, origin string) bool {
 	upgrade := r.Header.Values("Upgrade")
 	if len(upgrade) == 0 {
 		return true
 	}
+	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket") && r.Method == http.MethodGet && sameOrigin(r, origin)
+}
+
+func sameOrigin(r *http.Request, origin string) bool {
 	origins := r.Header.Values("Origin")
-	return len(upgrade) == 1 && strings.EqualFold(strings.TrimSpace(upgrade[0]), "websocket") && r.Method == http.MethodGet &&
-		len(origins) == 1 && origins[0] == p.config.Origin
+	return len(origins) == 1 && origins[0] == origin
+}
+
+// WebSocketAllowed says whether a request that reaches its service by another proxy opens no WebSocket, or one of a page of origin. That
+// proxy may have removed Upgrade; a browser that opens one always says Sec-WebSocket-Key or, on HTTP/2, Sec-WebSocket-Version
+// (RFC 6455, section 4.1; RFC 8441, section 5), which no script can leave out.
+func WebSocketAllowed(r *http.Request, origin string) bool {
+	for _, name := range []string{"Upgrade", "Sec-Websocket-Key", "Sec-Websocket-Version"} {
+		if len(r.Header.Values(name)) > 0 {
+			return sameOrigin(r, origin)
+		}
+	}
+	return true
 }
 
 // rewrite makes the request for the service. It runs after ReverseProxy has removed the headers that the client's Connection header
