@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
@@ -63,11 +64,7 @@ func (g *Gateway) Dump() string {
 	d.close()
 	d.open("phone")
 	d.set("enabled", g.Phone.Enabled)
-	var networks []string
-	for _, n := range g.Phone.Networks {
-		networks = append(networks, n.String())
-	}
-	d.texts("networks", networks)
+	d.prefixes("networks", g.Phone.Networks)
 	d.close()
 	d.psc(g.PSC)
 	if g.Support != (Support{}) {
@@ -167,6 +164,14 @@ func (d *dump) texts(key string, all []string) {
 	}
 }
 
+func (d *dump) prefixes(key string, all []netip.Prefix) {
+	var texts []string
+	for _, p := range all {
+		texts = append(texts, p.String())
+	}
+	d.texts(key, texts)
+}
+
 func (d *dump) card(c Card) {
 	d.open("card")
 	d.text("trust", c.Trust)
@@ -182,8 +187,11 @@ func (d *dump) service(s Service) {
 	d.item()
 	d.text("name", s.Name)
 	d.text("host", s.Host)
-	d.text("backend", s.Backend.String())
+	if s.Backend != nil {
+		d.text("backend", s.Backend.String())
+	}
 	d.text("backend_ca", s.BackendCA)
+	d.prefixes("proxies", s.Proxies)
 	d.text("title", s.Title)
 	d.text("description", s.Description)
 	d.text("logo", s.Logo)

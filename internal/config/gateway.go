@@ -62,17 +62,20 @@ type Card struct {
 	EndOnRemoval           bool // end the session when the card leaves the reader; default true
 }
 
-// Service is an application behind the proxy.
+// Service is an application behind the gateway, or behind another proxy that asks the gateway.
 type Service struct {
 	Name        string   // [a-z0-9-]{1,32}; the audience of its assertions
 	Host        string   // its name on the listener
-	Backend     *url.URL // http or https, no path, query or user
+	Backend     *url.URL // http or https, no path, query or user; nil: Proxies forward to it
 	BackendCA   string   // PEM file of the authorities of an https backend; empty: those of the system
 	Title       string   // on the portal
 	Description string
 	Logo        string // file of an SVG or PNG image on the portal; empty: the first letter of the title
 	Home        string // path that the portal's link opens; default "/"
 	Allow       Allow  // who may open it; the zero value is everybody who is signed in
+	// Proxies are the addresses of the other reverse proxies that forward to it, and ask /auth/verify about each request. Exactly when there
+	// is no Backend.
+	Proxies []netip.Prefix
 }
 
 // Allow says who may open a service: whoever fits all of its lists that are not empty, and signed in at least at its level.

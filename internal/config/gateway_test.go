@@ -191,7 +191,7 @@ func TestGatewayFaultsOfForm(t *testing.T) {
 		{"an unknown key, near a known one", "  idle:", "  idel:", `30: session.idel: unknown key; did you mean "idle"?`},
 		{"an unknown key, near none", "  idle:", "  remember_me:", `30: session.remember_me: unknown key; known here: idle, absolute`},
 		{"an unknown key at the top", "name: promess", "nom: promess", `1: nom: unknown key; did you mean "name"?`},
-		{"an unknown key of a service", "home: /mail", "path: /mail", `27: services[0].path: unknown key; known here: name, host, backend, backend_ca, title, description, logo, home, allow`},
+		{"an unknown key of a service", "home: /mail", "path: /mail", `27: services[0].path: unknown key; known here: name, host, backend, backend_ca, title, description, logo, home, allow, proxies`},
 		{"a key with odd letters", "  idle:", "  \"i\\nd\":", `30: session.a text of 3 bytes: unknown key; known here: idle, absolute`},
 		{"a key twice", "public_port: 443", "listen: 0.0.0.0:444", "3: listen: given twice; the first is on line 2"},
 		{"a key twice, once in quotes", "public_port: 443", `"listen": 0.0.0.0:444`, "3: listen: given twice; the first is on line 2"},
@@ -335,8 +335,8 @@ log: {level: inf}
 7: services[0].backend: an http or https URL of host and port alone, such as http://127.0.0.1:8080, expected, "mail" given
 8: services[1].name: a name of 1 to 32 lower-case letters, digits and hyphens expected, "Mail" given
 8: services[1].host: missing: the host name that browsers reach it by
-8: services[1].backend: missing: the URL that requests are forwarded to
 8: services[1].title: missing: its name on the portal
+8: services[1].backend: missing: the URL that requests are forwarded to (or proxies, when another reverse proxy forwards them)
 9: session.absolute: a duration from 1s to 12h, such as 90s or 30m, expected, "1x" given
 10: log.level: one of debug, info, warn, error expected, "inf" given; did you mean "info"?
 `}}, parseGateway)

@@ -245,19 +245,47 @@ func readService(s *section) Service {
 	service := Service{
 		Name:        required(s, "name", "what its assertions are addressed to", shortName),
 		Host:        required(s, "host", "the host name that browsers reach it by", hostName),
-		Backend:     required(s, "backend", "the URL that requests are forwarded to", backend),
+		Backend:     optional(s, "backend", nil, backend),
 		BackendCA:   optional(s, "backend_ca", "", authorities),
 		Title:       required(s, "title", "its name on the portal", words(80)),
 		Description: optional(s, "description", "", words(200)),
 		Logo:        optional(s, "logo", "", logo),
 		Home:        optional(s, "home", "/", homePath),
 		Allow:       readAllow(s.sub("allow")),
+		Proxies:     list(s, "proxies", proxyNetwork),
 	}
+	checkWay(s)
 	if ca := s.at("backend_ca"); ca.node != nil && service.Backend != nil && service.Backend.Scheme == "http" {
 		ca.reportf("an https backend expected beside it, an http one given")
 	}
 	s.close()
 	return service
+}
+
+// checkWay sees to it that requests reach a service in one way.
+func checkWay(s *section) {
+	b, p := s.at("backend"), s.at("proxies")
+	switch {
+	case b.node == nil && p.node == nil:
+		b.reportf("missing: the URL that requests are forwarded to (or proxies, when another reverse proxy forwards them)")
+	case b.node != nil && p.node != nil:
+		p.reportf("either this or backend expected, both given")
+	case p.node != nil:
+		atLeastOne(s, "proxies", "at least one address of a proxy that may ask about requests")
+		refuseTwice(s, "proxies", value.text)
+		if ca := s.at("backend_ca"); ca.node != nil {
+			ca.reportf("an https backend expected beside it, none given")
+		}
+	}
+}
+
+// proxyNetwork reads where a proxy asks from. Everybody is not a proxy (B4).
+func proxyNetwork(v value) (netip.Prefix, error) {
+	p, err := network(v)
+	if err == nil && p.Bits() == 0 {
+		return netip.Prefix{}, v.want("the address of a proxy, or a network that only proxies are in,")
+	}
+	return p, err
 }
 
 func readAllow(s *section) Allow {

@@ -19,6 +19,9 @@ import (
 // backends connects to each service.
 func (d *doctor) backends(ctx context.Context) {
 	for _, s := range d.Gateway.Services {
+		if s.Backend == nil {
+			continue // another proxy's
+		}
 		if err := d.backend(ctx, s); err != nil {
 			d.fail("backend", "see that the service runs and that this machine may reach it", "%s at %s: %v", s.Name, s.Backend, err)
 			continue

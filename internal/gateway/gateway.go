@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -157,7 +158,7 @@ func (g *Gateway) provider(c Config) (*idp.Server, error) {
 		o := c.Gateway.Origin(s.Host)
 		forms = append(forms, o)
 		services = append(services, idp.Service{
-			Name: s.Name, Host: s.Host, Origin: o, Title: s.Title, Description: s.Description, Home: s.Home, Logo: c.Materials.Logos[s.Name], Rule: rule(s.Allow),
+			Name: s.Name, Host: s.Host, Origin: o, Title: s.Title, Description: s.Description, Home: s.Home, Logo: c.Materials.Logos[s.Name], Rule: rule(s.Allow), Proxies: s.Proxies,
 		})
 	}
 	site := web.Site{
@@ -209,6 +210,9 @@ func (g *Gateway) serviceHost(c Config, gate *idp.Gate) (vhost.Host, error) {
 	for _, s := range c.Gateway.Services {
 		if s.Name != gate.Service().Name {
 			continue
+		}
+		if s.Backend == nil { // another proxy forwards to it, and has the gateway's own pages there from here
+			return vhost.Host{Name: s.Host, Handler: gate.Handler(http.HandlerFunc(gate.NotHere))}, nil
 		}
 		p, err := proxy.New(proxy.Config{
 			Service: s.Name, Origin: gate.Service().Origin, Backend: s.Backend, Roots: c.Materials.BackendRoots[s.Name], Gate: gate, Log: c.Log,
