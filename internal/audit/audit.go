@@ -28,6 +28,8 @@ type Appender interface {
 
 // Reader reads them back.
 type Reader interface {
+	// AuditHead returns the number and the hash of the record that was appended last; store.ErrNotFound: none ever was.
+	AuditHead(ctx context.Context) (seq int64, hash string, err error)
 	// AuditRecords calls each with the chosen records, by number, and returns the first error of each as it is.
 	AuditRecords(ctx context.Context, f store.AuditFilter, each func(store.AuditRecord) error) error
 }

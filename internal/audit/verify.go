@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -65,10 +66,16 @@ type Report struct {
 }
 
 // Verify reads the whole trail and calls found with what is wrong, in no strict order: what is missing is known for sure at the end only.
-// noted is a head of earlier, or empty. Without one, a trail whose end was cut off, or that somebody has written anew from some record to
-// the end, looks good. An error means that the question could not be answered.
+// noted is a head of earlier, or empty. An end that was cut off is seen by the head that the database keeps; without a noted one, a trail
+// that somebody has written anew from some record to the end, and that head with it, looks good. An error means that the question could not be answered.
 func Verify(ctx context.Context, r Reader, noted string, found func(Finding)) (Report, error) {
 	v := &verifier{noted: noted, found: found, next: 1, open: map[Problem]Finding{}, report: Report{Head: Empty}}
+	// First: what is appended meanwhile may be read, and is after it.
+	seq, hash, err := r.AuditHead(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return Report{}, err
+	}
+	v.kept = head{seq, hash}
 	if err := r.AuditRecords(ctx, store.AuditFilter{}, func(r store.AuditRecord) error { v.record(r); return nil }); err != nil {
 		return Report{}, err
 	}
@@ -95,6 +102,7 @@ type link struct {
 // from what each record says of itself.
 type verifier struct {
 	noted  string
+	kept   head // that the database has; zero: none
 	found  func(Finding)
 	report Report
 	open   map[Problem]Finding // not yet told: the next of the kind may be more of it
@@ -103,6 +111,7 @@ type verifier struct {
 	next    int64 // the lowest number above all that were seen
 	missing []span
 	twin    *link // a record with the same number as last, before it
+	anew    bool  // where the database has its head there is another record
 	strayed bool  // a record did not follow
 	broken  int64 // the first of them
 }
@@ -129,6 +138,9 @@ func (v *verifier) record(r store.AuditRecord) {
 	}
 	if l.sound && v.noted != "" && l.hash == v.noted {
 		v.report.NotedAt = r.Seq
+	}
+	if l.sound && l.written == v.kept.seq && l.hash != v.kept.hash {
+		v.anew = true
 	}
 	v.report.Records++
 	v.report.Seq, v.report.Head = r.Seq, r.Hash
@@ -284,11 +296,18 @@ func (v *verifier) flush() {
 // finish tells what is known at the end only.
 func (v *verifier) finish() {
 	v.settleTwins(link{})
+	if v.next <= v.kept.seq {
+		v.missing = append(v.missing, span{v.next, v.kept.seq})
+	}
 	for _, s := range v.missing {
 		v.removed(s)
 	}
 	if v.strayed && v.report.Findings == 0 { // unreachable, and if it is not, the trail is broken all the same
 		v.tell(Finding{First: v.broken, Last: v.broken, Problem: Altered, Detail: "it does not follow the record before it"})
+	}
+	v.flush()
+	if v.anew || v.kept.seq == 0 && v.report.Records > 0 {
+		v.tell(Finding{Problem: Rewritten, Detail: "it does not end with the record that was appended last"})
 	}
 	v.flush()
 	if v.noted != "" && v.noted != Empty && v.report.NotedAt == 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -152,8 +153,9 @@ func TestNotedHead(t *testing.T) {
 			t.Errorf("the head %s: %+v, %q", tt.name, report, found)
 		}
 	}
-	w.exec("DELETE FROM audit_events WHERE seq > 4")
-	w.whole(4) // without the head nobody can know
+	// Somebody who writes to the database puts its own head where it suits them. Only what was noted elsewhere tells.
+	w.exec("DELETE FROM audit_events WHERE seq > 4", "UPDATE audit_head SET seq = 4, hash = '"+all[3].Hash+"'")
+	w.whole(4)
 	if _, found := w.verify(noted); len(found) != 1 || found[0] != lost {
 		t.Errorf("findings = %q, want %q", found, lost)
 	}
@@ -162,10 +164,45 @@ func TestNotedHead(t *testing.T) {
 	if _, found := w.verify(noted); len(found) != 1 || found[0] != lost {
 		t.Errorf("findings = %q, want %q", found, lost)
 	}
-	w.exec("DELETE FROM audit_events")
+	w.exec("DELETE FROM audit_events", "DELETE FROM audit_head")
 	w.whole(0)
 	if _, found := w.verify(noted); len(found) != 1 || found[0] != lost {
 		t.Errorf("findings = %q, want %q", found, lost)
+	}
+}
+
+// Records that are cut off at the end are missed, and go on being missed when others have followed.
+func TestCutEndIsFound(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		w.fill(10)
+		want := func(all ...string) {
+			t.Helper()
+			if _, found := w.verify(""); !slices.Equal(found, all) {
+				t.Errorf("findings = %q, want %q", found, all)
+			}
+		}
+		w.exec("DELETE FROM audit_events WHERE seq > 7")
+		want("records 8 to 10: removed")
+		w.fill(2)
+		want("records 8 to 10: removed")
+		w.exec("DELETE FROM audit_events")
+		want("records 1 to 12: removed")
+		w.fill(1)
+		want("records 1 to 12: removed")
+		w.exec("DELETE FROM audit_head")
+		want("records 1 to 12: removed", "the trail: rewritten: it does not end with the record that was appended last")
+	})
+}
+
+// The last record is like the others: what takes its place, hashed again, is not what was appended.
+func TestLastRecordIsExchanged(t *testing.T) {
+	w := newSQLite(t)
+	w.fill(5)
+	all := w.records()
+	w.exec("DELETE FROM audit_events WHERE seq = 5", forge(t, 5, all[4], all[3].Hash, 5, "u-0"))
+	const want = "the trail: rewritten: it does not end with the record that was appended last"
+	if _, found := w.verify(""); len(found) != 1 || found[0] != want {
+		t.Errorf("findings = %q, want %q", found, want)
 	}
 }
 
@@ -175,8 +212,8 @@ func TestNotedHeadIsNotBelieved(t *testing.T) {
 	w.fill(5)
 	noted := w.whole(5).Head
 	w.exec("DELETE FROM audit_events WHERE seq = 5", "UPDATE audit_events SET hash = '"+noted+"' WHERE seq = 4")
-	if report, _ := w.verify(noted); report.NotedAt != 0 || report.Findings != 2 {
-		t.Errorf("verify = %+v, want the record and the head", report)
+	if report, _ := w.verify(noted); report.NotedAt != 0 || report.Findings != 3 {
+		t.Errorf("verify = %+v, want the record, the one that is gone and the head", report)
 	}
 }
 
@@ -193,6 +230,8 @@ func TestManyGaps(t *testing.T) {
 
 // reader is a trail that is read from somewhere else.
 type reader func(ctx context.Context, f store.AuditFilter, each func(store.AuditRecord) error) error
+
+func (reader) AuditHead(context.Context) (int64, string, error) { return 0, "", store.ErrNotFound }
 
 func (r reader) AuditRecords(ctx context.Context, f store.AuditFilter, each func(store.AuditRecord) error) error {
 	return r(ctx, f, each)

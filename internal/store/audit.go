@@ -56,7 +56,8 @@ func insertAudit(n int) string {
 	return b.String()
 }
 
-// AppendAudit gives the last record of the trail to next (a zero one when there is none) and appends the records that it returns. Both
+// AppendAudit gives the last record of the trail to next (a zero one when there is none; the number and the hash alone when it was removed
+// since) and appends the records that it returns. Both
 // are one transaction that no other append, of this gateway or another, takes part in: all of the records are there afterwards, durably,
 // or none. An error of next undoes it. When the database was lost during the commit, the error does not tell whether they are there.
 func (s *Store) AppendAudit(ctx context.Context, next func(last AuditRecord) ([]AuditRecord, error)) error {
@@ -71,10 +72,18 @@ func (s *Store) AppendAudit(ctx context.Context, next func(last AuditRecord) ([]
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
+		// Who removes the last record does not make it one that never was: what follows takes the next number, and the gap stays.
+		switch seq, hash, err := c.auditHead(ctx); {
+		case err != nil && !errors.Is(err, ErrNotFound):
+			return err
+		case err == nil && seq > last.Seq:
+			last = AuditRecord{Seq: seq, Hash: hash}
+		}
 		records, err := next(last)
-		if err != nil {
+		if err != nil || len(records) == 0 {
 			return err
 		}
+		end := records[len(records)-1]
 		for len(records) >= auditChunk {
 			if _, err := c.exec(ctx, insertAuditChunk, auditArguments(records[:auditChunk])...); err != nil {
 				return err
@@ -86,8 +95,19 @@ func (s *Store) AppendAudit(ctx context.Context, next func(last AuditRecord) ([]
 				return err
 			}
 		}
-		return nil
+		_, err = c.exec(ctx, "INSERT INTO audit_head (id, seq, hash) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET seq = ?1, hash = ?2", end.Seq, end.Hash)
+		return err
 	}))
+}
+
+// AuditHead returns the number and the hash of the record that was appended last, whatever became of it. ErrNotFound: none ever was.
+func (s *Store) AuditHead(ctx context.Context) (seq int64, hash string, err error) {
+	return s.db.auditHead(ctx)
+}
+
+func (c conn) auditHead(ctx context.Context) (seq int64, hash string, err error) {
+	err = c.row(ctx, "SELECT seq, hash FROM audit_head").Scan(&seq, &hash)
+	return seq, hash, failed("find the end of the audit trail", err)
 }
 
 func auditArguments(records []AuditRecord) []any {

@@ -241,6 +241,13 @@ CREATE TABLE audit_events (
 );
 CREATE INDEX audit_events_subject ON audit_events (subject, seq);
 
+-- Where the trail ends, so that a cut end is seen. One row.
+CREATE TABLE audit_head (
+    id   BIGINT PRIMARY KEY CHECK (id = 1),
+    seq  BIGINT NOT NULL,
+    hash TEXT NOT NULL
+);
+
 -- Which keys of the key file this database was used with: a wrong file is noticed at the start.
 CREATE TABLE seal_keys (
     id     TEXT PRIMARY KEY,
@@ -249,6 +256,7 @@ CREATE TABLE seal_keys (
 
 -- +goose Down
 DROP TABLE seal_keys;
+DROP TABLE audit_head;
 DROP TABLE audit_events;
 DROP TABLE changes;
 DROP TABLE known_browsers;
