@@ -54,6 +54,9 @@ func (g *Gateway) ready(ctx context.Context) readiness {
 	if why := g.failure.Load(); why != nil {
 		v.Warnings = append(v.Warnings, "the configuration on disk is refused, the one before is in force: "+*why)
 	}
+	if why := g.judge.failure.Load(); why != nil {
+		v.Warnings = append(v.Warnings, "the revocation lists on disk are refused, those before are in force: "+*why)
+	}
 	if m := g.parts.Load().psc; m != nil {
 		v.PSC = m.State()
 	}

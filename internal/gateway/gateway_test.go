@@ -114,6 +114,9 @@ func TestNewRevocationListsComeIntoForce(t *testing.T) {
 		if !strings.Contains(r.log.String(), "new revocation lists refused, the old ones stay in force") {
 			t.Errorf("%s: nothing in the log", name)
 		}
+		if status, body := r.get(t, "/readyz"); status != http.StatusOK || !strings.Contains(body, "the revocation lists on disk are refused") {
+			t.Errorf("%s: readyz = %d %s, want a warning", name, status, body)
+		}
 		if status, _, _ := p.logIn(); status != http.StatusSeeOther {
 			t.Errorf("%s: login = %d, want the old lists in force", name, status)
 		}
@@ -128,6 +131,9 @@ func TestNewRevocationListsComeIntoForce(t *testing.T) {
 
 	must(t, func() ([]string, error) { return f.pki.WriteCRLs(f.path("crl"), card.Leaf) })
 	r.Refresh()
+	if _, body := r.get(t, "/readyz"); strings.Contains(body, "refused") {
+		t.Errorf("readyz still warns: %s", body)
+	}
 	if status, body, _ := p.logIn(); status != http.StatusForbidden || !strings.Contains(body, "en opposition") {
 		t.Errorf("login with the new list = %d, want the page of a revoked card", status)
 	}

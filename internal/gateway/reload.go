@@ -45,7 +45,7 @@ func (g *Gateway) poll(atOnce bool) {
 		return
 	}
 	changed = m.Changed != nil && m.Changed()
-	if g.listsSettled.done(changed) || atOnce && (changed || g.listsSettled.pending()) || g.judge.failure != "" {
+	if g.listsSettled.done(changed) || atOnce && (changed || g.listsSettled.pending()) || g.judge.failure.Load() != nil {
 		g.listsSettled = settling{}
 		g.judge.refresh()
 	}

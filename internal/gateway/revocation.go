@@ -19,7 +19,7 @@ type judge struct {
 	now     func() time.Time
 	current atomic.Pointer[verdicts]
 
-	failure string // of the last look at the lists; used by who looks
+	failure atomic.Pointer[string] // of the last look at the lists; nil: there was none
 }
 
 // verdicts are what cards are judged by. They are not changed: others take their place.
@@ -49,7 +49,7 @@ func (j *judge) verifier() *certs.Verifier { return j.current.Load().verifier }
 // use judges by v from now on.
 func (j *judge) use(v *verdicts) {
 	j.current.Store(v)
-	j.failure = ""
+	j.failure.Store(nil)
 	for _, l := range v.config.CRLs.Lists() {
 		j.log.Info("revocation list loaded", "issuer", l.Issuer, "number", l.Number, "entries", l.Entries,
 			"this_update", l.ThisUpdate, "next_update", l.NextUpdate)
@@ -75,10 +75,10 @@ func (j *judge) refresh() {
 		j.use(v)
 		return
 	}
-	if err.Error() != j.failure { // it is tried again at every look
+	why := err.Error()
+	if before := j.failure.Swap(&why); before == nil || *before != why { // it is tried again at every look
 		j.log.Error("new revocation lists refused, the old ones stay in force", "error", err)
 	}
-	j.failure = err.Error()
 }
 
 // problems says what makes cards be refused with revocation_unknown now: a list that is missing or outdated, of an authority that
