@@ -74,7 +74,7 @@ var action = regexp.MustCompile(`<form method="post" action="([^"]+)"`)
 func (h *handlers) begin(tb testing.TB) (address string, cookies []*http.Cookie, spent time.Duration) {
 	tb.Helper()
 	r := httptest.NewRequest(http.MethodPost, auth+"/login/psc", nil)
-	r.RemoteAddr = fmt.Sprintf("[2001:db8::%x]:443", rand.Uint32()) // one address may not begin so many
+	r.RemoteAddr = fmt.Sprintf("[2001:db8:%x:%x::1]:443", rand.N(1<<16), rand.N(1<<16)) // one network may not begin so many
 	answer := httptest.NewRecorder()
 	before := cpu(tb)
 	h.host.ServeHTTP(answer, r)
