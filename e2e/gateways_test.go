@@ -212,6 +212,7 @@ func (p *person) answer(c *http.Client, method, address, body string) (status in
 	if err != nil {
 		return 0, "", err
 	}
+	r.Header.Set("Accept", "text/html") // as browsers do, which are shown the login; others get 401
 	a, err := c.Do(r)
 	if err != nil {
 		return 0, "", err // the connection: the person sees that nothing came
