@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"promess/authgw/idp"
 	"promess/authgw/idp/otp"
 	"promess/authgw/internal/store"
 )
@@ -242,3 +243,31 @@ func TestSeedIsSealedWithTheNewestKey(t *testing.T) {
 	w.advance(time.Minute)
 	w.first(t).post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/")
 }
+
+// A seed that cannot be opened, since its key was taken out too early, is no reason to refuse the person's other app; alone, it is a fault of
+// ours and not a wrong code.
+func TestSeedThatCannotBeOpened(t *testing.T) {
+	w := enrolled(t)
+	lost := store.Factor{
+		ID: "lost", Subject: w.account(t).Subject, Kind: store.TOTP, ACR: idp.ACRTwoFactor, Secret: "1.gone.AAAA", Created: w.now().Add(-time.Hour),
+	}
+	if ok, err := w.store.AddFactor(t.Context(), lost, nil, 5); !ok || err != nil {
+		t.Fatalf("AddFactor = %t, %v", ok, err)
+	}
+	b := w.first(t)
+	b.post("/login/otp/code/totp", "code", "000000").want(t, http.StatusServiceUnavailable)
+	b.wantSignedIn(false)
+	if log := w.log.String(); !strings.Contains(log, "lost") {
+		t.Error("the log does not name the factor")
+	}
+
+	key := w.addApp(t, "another")
+	right := oathtool(t, key, w.now())
+	b = w.first(t)
+	b.post("/login/otp/code/totp", "code", other(right)).want(t, http.StatusUnprocessableEntity) // a guess, which counts (D3)
+	b.post("/login/otp/code/totp", "code", right).wantTo(t, "/")
+	b.wantSignedIn(true)
+}
+
+// other is a code that differs in its first digit.
+func other(code string) string { return string('0'+(code[0]-'0'+1)%10) + code[1:] }
