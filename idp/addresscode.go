@@ -59,7 +59,7 @@ func (s *Server) judgeAddress(ctx context.Context, subject, typed string) (addre
 
 // sendCode sends a new code to an address, in the place of the one before. It returns the word for what kept it from doing so.
 func (s *Server) sendCode(r *http.Request, v store.Session, address string) (problem string, err error) {
-	code, err := newCode()
+	code, err := NewDigits(codeDigits)
 	if err != nil {
 		return "", err
 	}
@@ -89,13 +89,14 @@ func (s *Server) sendCode(r *http.Request, v store.Session, address string) (pro
 	return "unsent", s.Store.DropCode(ctx, c)
 }
 
-func newCode() (string, error) {
-	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(codeDigits), nil)
-	n, err := rand.Int(rand.Reader, most)
+// NewDigits returns a code of n random digits, of at most 18.
+func NewDigits(n int) (string, error) {
+	most := new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
+	number, err := rand.Int(rand.Reader, most)
 	if err != nil {
 		return "", fmt.Errorf("make code: %w", err) // unreachable: the source of random bytes does not fail
 	}
-	return fmt.Sprintf("%0*d", codeDigits, n), nil
+	return fmt.Sprintf("%0*d", n, number), nil
 }
 
 // digitsOf returns a code as it was made, from how a person types it; false for what cannot be one.

@@ -2,9 +2,6 @@ package otp
 
 import (
 	"context"
-	"crypto/rand"
-	"fmt"
-	"math/big"
 	"net/http"
 	"slices"
 	"time"
@@ -64,7 +61,7 @@ func (m *Method) leaveCode(r *http.Request, c running) (problem string, err erro
 	if err != nil {
 		return "", err
 	}
-	code, err := newDigits(mailDigits)
+	code, err := idp.NewDigits(mailDigits)
 	if err != nil {
 		return "", err
 	}
@@ -91,14 +88,6 @@ func (m *Method) leaveCode(r *http.Request, c running) (problem string, err erro
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dropTimeout)
 	defer cancel()
 	return "unsent", s.Store.DropCode(ctx, kept)
-}
-
-func newDigits(n int64) (string, error) {
-	number, err := rand.Int(rand.Reader, new(big.Int).Exp(big.NewInt(10), big.NewInt(n), nil))
-	if err != nil {
-		return "", fmt.Errorf("make code: %w", err) // unreachable: the source of random bytes does not fail
-	}
-	return fmt.Sprintf("%0*d", n, number), nil
 }
 
 // proveMail compares a code with the one that was sent for this login. A code that went elsewhere than to the record's address of today is

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -186,7 +187,7 @@ func (c *Credentials) Prove(ctx context.Context, asked Ceremony, answer []byte, 
 		return Proved{}, c.refused("read", err)
 	}
 	f, err := c.Store.FactorByExternal(ctx, external(parsed.RawID))
-	if errors.Is(err, store.ErrNotFound) || err == nil && !oneOf(f.Kind, kinds) {
+	if errors.Is(err, store.ErrNotFound) || err == nil && !slices.Contains(kinds, f.Kind) {
 		return Proved{}, ErrUnknown
 	}
 	if err != nil {
@@ -247,15 +248,6 @@ func keyOf(f store.Factor) (key webauthn.Credential, err error) {
 }
 
 func external(id []byte) string { return base64.RawURLEncoding.EncodeToString(id) }
-
-func oneOf(kind store.FactorKind, kinds []store.FactorKind) bool {
-	for _, k := range kinds {
-		if k == kind {
-			return true
-		}
-	}
-	return false
-}
 
 // maxLabel bounds the name of a device, in characters.
 const maxLabel = 40

@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bufio"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -17,7 +16,6 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -336,68 +334,6 @@ func (w *world) address() Address {
 		Portal: w.config.Origin(authHost) + "/", Mail: w.config.Origin(mailHost) + "/", Agent: "http://" + w.agentListener.Addr().String(),
 		Messages: w.post.address(), PIN: pin, Key: w.key, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
 	}
-}
-
-// introduce says what to do.
-func (w *world) introduce(out io.Writer) {
-	kind := "PKCS #1 v1.5 only, as a CPS3: TLS 1.2"
-	if w.pss {
-		kind = "PSS, as a CPS4: TLS 1.3"
-	}
-	a := w.address()
-	fmt.Fprintf(out, `
-  Open       %s
-             in Chromium, Chrome, Edge or Firefox. The certificates are made for this run: the browser warns once for
-             each of the names below, and you may go on ("Avancé", then "Continuer").
-
-  Sign in with
-  the card   «Se connecter avec ma carte CPS», then %s, the PIN of the card in memory. Three wrong ones in a row lock it.
-  a code     «Se connecter avec un code», then %s, the password «%s», and the code that
-             arrives at %s
-             An app for codes is added in «Mon compte».
-  a phone    Signed in with the card, «Mon compte», «Ajouter un téléphone». A second browser window plays the phone. Browsers
-             keep passkeys for sites without a warning only, so begin with one that knows this run's certificate:
-             chromium --user-data-dir=/tmp/authgw-demo --ignore-certificate-errors-spki-list=%s
-  PSC        «S'identifier avec Pro Santé Connect»: a page of this program stands in for it, where you choose who you are.
-
-  Portal     %s
-  Mailbox    %s
-  Agent      %s
-  Messages   %s, her ordinary mailbox: what the gateway sends is there, and below
-  Card       Jeanne MARTIN, médecin, RPPS %s; signs %s
-
-  Type r and Enter to pull the card out of its reader (the session ends), i to put it back, Ctrl-C to stop.
-  Below are the audit events, as they happen.
-
-`, a.Mail, a.PIN, rpps, secret, a.Messages, a.Key, a.Portal, a.Mail, a.Agent, a.Messages, rpps, kind)
-}
-
-// commands plays the hands of the person at the reader.
-func commands(in io.Reader, out io.Writer, card *softcard.Card) {
-	lines := bufio.NewScanner(in)
-	for lines.Scan() {
-		switch strings.ToLower(strings.TrimSpace(lines.Text())) {
-		case "r":
-			card.Remove()
-			fmt.Fprintln(out, "The card is out of the reader.")
-		case "i":
-			card.Insert()
-			fmt.Fprintln(out, "The card is in the reader.")
-		case "":
-		default:
-			fmt.Fprintln(out, "r: pull the card out · i: put it in · Ctrl-C: stop")
-		}
-	}
-}
-
-// auditPrinter prints events as they happen, whole lines.
-type auditPrinter struct{ out io.Writer }
-
-func (p *auditPrinter) Write(line []byte) (int, error) {
-	if _, err := fmt.Fprintf(p.out, "audit %s", line); err != nil {
-		return 0, err
-	}
-	return len(line), nil
 }
 
 // serve answers on a listener until ctx ends.
