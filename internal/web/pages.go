@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 )
 
 //go:embed templates/*.html
@@ -48,7 +49,7 @@ type Pages struct {
 	site   Site
 	csp    string
 	assets *assets
-	sets   map[string]map[string]*template.Template // language, then page
+	sets   map[string]map[string]func() (*template.Template, error) // language, then page
 }
 
 // view is the dot of the layout.
@@ -114,7 +115,7 @@ func NewPages(site Site) (*Pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read assets: %w", err)
 	}
-	p := &Pages{site: site, csp: contentSecurityPolicy(site), assets: a, sets: map[string]map[string]*template.Template{}}
+	p := &Pages{site: site, csp: contentSecurityPolicy(site), assets: a, sets: map[string]map[string]func() (*template.Template, error){}}
 	for _, lang := range languages {
 		if p.sets[lang], err = parseTemplates(lang, a); err != nil {
 			return nil, fmt.Errorf("read the pages in %q: %w", lang, err)
@@ -145,8 +146,10 @@ func (s *Site) check() error {
 	return nil
 }
 
-// parseTemplates reads every page in one language. Each page is a set of its own, because each defines "title" and "main".
-func parseTemplates(lang string, a *assets) (map[string]*template.Template, error) {
+// parseTemplates reads what pages in one language have in common, and gives each page's own set. Each page is a set of its own, because each
+// defines "title" and "main"; it is parsed when it is first drawn, since most hosts never draw most pages. The files are in the program, and
+// its tests draw them all.
+func parseTemplates(lang string, a *assets) (map[string]func() (*template.Template, error), error) {
 	texts, err := loadCatalogue(lang)
 	if err != nil {
 		return nil, err
@@ -155,17 +158,17 @@ func parseTemplates(lang string, a *assets) (map[string]*template.Template, erro
 	if err != nil {
 		return nil, err
 	}
-	set := map[string]*template.Template{}
+	sets := map[string]func() (*template.Template, error){}
 	for _, name := range pageNames() {
-		t, err := layout.Clone()
-		if err != nil {
-			return nil, err
-		}
-		if set[name], err = t.ParseFS(templateFiles, "templates/"+name+".html"); err != nil {
-			return nil, err
-		}
+		sets[name] = sync.OnceValues(func() (*template.Template, error) {
+			t, err := layout.Clone()
+			if err != nil {
+				return nil, err
+			}
+			return t.ParseFS(templateFiles, "templates/"+name+".html")
+		})
 	}
-	return set, nil
+	return sets, nil
 }
 
 func pageNames() []string {
@@ -213,7 +216,11 @@ func (p *Pages) draw(lang string, r *http.Request, page Page) ([]byte, error) {
 		v.Person = q.person()
 	}
 	var b bytes.Buffer
-	if err := p.sets[lang][page.template()].Execute(&b, v); err != nil {
+	set, err := p.sets[lang][page.template()]()
+	if err != nil {
+		return nil, err
+	}
+	if err := set.Execute(&b, v); err != nil {
 		return nil, err
 	}
 	return b.Bytes(), nil
