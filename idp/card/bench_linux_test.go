@@ -100,7 +100,8 @@ func newHandlers(w *world, cert *x509.Certificate) *handlers {
 func (h *handlers) begin(b *testing.B) (handle string, cookies []*http.Cookie) {
 	answer := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodPost, auth+"/login/card", nil)
-	r.RemoteAddr = fmt.Sprintf("[2001:db8::%x]:443", rand.Uint32()) // one address may not begin so many
+	network := rand.Uint32() // one subscriber may not begin so many
+	r.RemoteAddr = fmt.Sprintf("[2001:db8:%x:%x::1]:443", network>>16, network&0xffff)
 	h.auth.ServeHTTP(answer, r)
 	to := answer.Header().Get("Location")
 	if answer.Code != http.StatusSeeOther {

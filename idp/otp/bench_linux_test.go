@@ -98,7 +98,8 @@ func cpu(b *testing.B, who int) time.Duration {
 
 // signIn is a login of the person at a new browser, of an address of its own: one may not begin so many.
 func signIn(b *testing.B, handler http.Handler, code string) {
-	source := fmt.Sprintf("[2001:db8::%x:0:0:0:1]:443", rand.Uint32())
+	network := rand.Uint32()
+	source := fmt.Sprintf("[2001:db8:%x:%x::1]:443", network>>16, network&0xffff)
 	cookies := map[string]*http.Cookie{}
 	send := func(method, path string, form url.Values, location string) {
 		r := httptest.NewRequest(method, "https://auth.example.test"+path, strings.NewReader(form.Encode()))
