@@ -133,7 +133,22 @@ func (w *codeWorld) ask(t *testing.T, b *tab, url string) {
 func (b *tab) givePassword(t *testing.T, text string) {
 	t.Helper()
 	b.fill(t, "#identifier", doctorRPPS)
-	b.do(t, chromedp.SendKeys(chromedp.CSS("#password"), text), chromedp.Click(chromedp.CSS("form:has(#password) button")))
+	b.answered(t, func() {
+		b.do(t, chromedp.SendKeys(chromedp.CSS("#password"), text), chromedp.Click(chromedp.CSS("form:has(#password) button")))
+	})
+}
+
+// answered does something that leads to another page, and waits until that is there: it may look like the one before.
+func (b *tab) answered(t *testing.T, do func()) {
+	t.Helper()
+	b.do(t, chromedp.Evaluate[chromedp.Void](`document.documentElement.dataset.before = "yes"`))
+	do()
+	eventually(t, "another page is there", func() error {
+		if got := b.evaluate(`document.documentElement.dataset.before || document.readyState`); got != "complete" {
+			return fmt.Errorf("it is %q at %s", got, b.url())
+		}
+		return nil
+	})
 }
 
 // fill puts a text in the place of what a field holds.
