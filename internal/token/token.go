@@ -26,6 +26,13 @@ const (
 	Known   Kind = "known"   // recognises a browser that a person signed in with; opens nothing
 	Phone   Kind = "phone"   // binds what a phone has claimed to its browser
 	Invite  Kind = "invite"  // the link of an invitation; worth nothing without its code
+
+	Request Kind = "request" // names what an OpenID Connect client asks, to the browser that brings it
+	Grant   Kind = "grant"   // authorization code of a client
+	Access  Kind = "access"  // access token of a client
+	Refresh Kind = "refresh" // refresh token of a client
+	Device  Kind = "device"  // device code of a client
+	Secret  Kind = "secret"  // of a client
 )
 
 // Len is the length of a token in characters.

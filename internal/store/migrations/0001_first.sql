@@ -198,6 +198,117 @@ CREATE TABLE mail_queue (
 CREATE INDEX mail_queue_subject ON mail_queue (subject);
 CREATE INDEX mail_queue_next ON mail_queue (next_at);
 
+-- Keys of the gateway's own, which all gateways of a database have in common: see package keyring.
+CREATE TABLE keys (
+    id         TEXT PRIMARY KEY,              -- of a key that signs, the thumbprint of RFC 7638
+    alg        TEXT NOT NULL CHECK (alg IN ('ES256', 'RS256', 'cookie')),
+    sealed     TEXT NOT NULL,                 -- PKCS #8, or the bytes of a cookie's keys
+    public     TEXT NOT NULL,                 -- the JWK of a key that signs; otherwise empty
+    created_at BIGINT NOT NULL,
+    active_at  BIGINT NOT NULL,               -- since when it is used for what is new; shown before that
+    expires_at BIGINT                         -- when nothing that it made is good any more; absent: no other has taken its place
+);
+
+-- Services that send their users here, as 'authgw client' keeps them: see package client. Those of the configuration are not here.
+CREATE TABLE clients (
+    id              TEXT PRIMARY KEY,
+    settings        TEXT NOT NULL,            -- JSON
+    secret_hash     BLOB,                     -- of its secret; absent: it proves itself otherwise, or not at all
+    old_secret_hash BLOB,                     -- of the secret before, good until old_until
+    old_until       BIGINT,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL
+);
+
+-- What a client asks of a person: pushed by the client (RFC 9126), or brought by a browser, or both one after the other.
+CREATE TABLE oidc_requests (
+    hash         BLOB PRIMARY KEY,            -- of its handle
+    client       TEXT NOT NULL,
+    browser_hash BLOB,                        -- of the browser that brought it; absent: it was pushed, and nobody has
+    body         TEXT NOT NULL,               -- JSON: see package oidc
+    created_at   BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL
+);
+CREATE INDEX oidc_requests_expiry ON oidc_requests (expires_at);
+
+-- What a client was given in a session: a family of tokens, which begins with a code and ends as a whole.
+CREATE TABLE oidc_grants (
+    id           TEXT PRIMARY KEY,
+    client       TEXT NOT NULL,
+    session_id   TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
+    sid          TEXT NOT NULL,               -- the session, as the client knows it; stays when a login at a higher level takes the session's place
+    body         TEXT NOT NULL,               -- JSON: see package oidc
+    code_hash    BLOB UNIQUE,                 -- absent: of a device, which was given none
+    code_until   BIGINT,
+    code_used_at BIGINT,
+    created_at   BIGINT NOT NULL,
+    expires_at   BIGINT NOT NULL,             -- whatever of it is used
+    ended_at     BIGINT
+);
+CREATE INDEX oidc_grants_session ON oidc_grants (session_id);
+CREATE INDEX oidc_grants_client ON oidc_grants (client);
+CREATE INDEX oidc_grants_expiry ON oidc_grants (expires_at);
+
+CREATE TABLE oidc_tokens (
+    hash       BLOB PRIMARY KEY,
+    grant_id   TEXT NOT NULL REFERENCES oidc_grants (id) ON DELETE CASCADE,
+    kind       TEXT NOT NULL CHECK (kind IN ('access', 'refresh')),
+    scope      TEXT NOT NULL,                 -- words, separated by a space; never more than the grant's
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at    BIGINT,                        -- of a refresh token, when another took its place
+    next_hash  BLOB                           -- that other
+);
+CREATE INDEX oidc_tokens_grant ON oidc_tokens (grant_id);
+CREATE INDEX oidc_tokens_expiry ON oidc_tokens (expires_at);
+
+-- A device without a browser, whose person signs in elsewhere (RFC 8628).
+CREATE TABLE oidc_devices (
+    hash       BLOB PRIMARY KEY,              -- of its device code
+    user_code  TEXT NOT NULL UNIQUE,          -- keyed hash: a person types it, so it has few values
+    client     TEXT NOT NULL,
+    scope      TEXT NOT NULL,
+    source     TEXT NOT NULL,                 -- network address that the device asked from
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    polled_at  BIGINT,
+    pause      BIGINT NOT NULL,               -- seconds between two questions
+    state      TEXT NOT NULL CHECK (state IN ('waiting', 'approved', 'refused', 'used')),
+    grant_id   TEXT REFERENCES oidc_grants (id) ON DELETE CASCADE
+);
+CREATE INDEX oidc_devices_expiry ON oidc_devices (expires_at);
+
+-- Proofs that clients have made with their key (RFC 7523), each good once.
+CREATE TABLE oidc_assertions (
+    client     TEXT NOT NULL,
+    jti_hash   BLOB NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (client, jti_hash)
+);
+CREATE INDEX oidc_assertions_expiry ON oidc_assertions (expires_at);
+
+-- What a person has agreed to tell a client.
+CREATE TABLE oidc_consents (
+    subject   TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
+    client    TEXT NOT NULL,
+    scope     TEXT NOT NULL,                  -- words, separated by a space
+    agreed_at BIGINT NOT NULL,
+    PRIMARY KEY (subject, client)
+);
+
+-- Clients that are still to be told that a session is over. Written with the end of the session, whoever ends it.
+CREATE TABLE oidc_logouts (
+    id         TEXT PRIMARY KEY,
+    client     TEXT NOT NULL,
+    subject    TEXT NOT NULL,                 -- ours; what the client knows follows from it
+    sid        TEXT NOT NULL,
+    tries      BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    next_at    BIGINT NOT NULL,               -- when it is due; of one that is being told, when another gateway may take it over
+    expires_at BIGINT NOT NULL
+);
+CREATE INDEX oidc_logouts_next ON oidc_logouts (next_at);
+
 -- How often proofs failed, by what the attempts have in common: an account, a network address, a browser of a person. What is counted
 -- fades: the number of failures is the time until empty_at in the counter's units.
 CREATE TABLE attempts (
@@ -255,6 +366,15 @@ CREATE TABLE seal_keys (
 );
 
 -- +goose Down
+DROP TABLE oidc_logouts;
+DROP TABLE oidc_consents;
+DROP TABLE oidc_assertions;
+DROP TABLE oidc_devices;
+DROP TABLE oidc_tokens;
+DROP TABLE oidc_grants;
+DROP TABLE oidc_requests;
+DROP TABLE clients;
+DROP TABLE keys;
 DROP TABLE seal_keys;
 DROP TABLE audit_head;
 DROP TABLE audit_events;
