@@ -1,0 +1,6 @@
+package oidc
+
+import "net/http"
+
+// frontRoutes are those that browsers come to.
+func (p *Provider) frontRoutes(*http.ServeMux) {}
