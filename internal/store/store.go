@@ -169,6 +169,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 		"DELETE FROM mail_queue WHERE id IN (SELECT id FROM mail_queue WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM attempts WHERE counter IN (SELECT counter FROM attempts WHERE empty_at < ?1 LIMIT ?2)",
 		"DELETE FROM known_browsers WHERE (hash, subject) IN (SELECT hash, subject FROM known_browsers WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM oidc_requests WHERE hash IN (SELECT hash FROM oidc_requests WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM psc_logouts WHERE (issuer, jti) IN (SELECT issuer, jti FROM psc_logouts WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < ?1 LIMIT ?2)",
 		"DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT ?2)",
