@@ -17,6 +17,8 @@ const (
 	SessionEnded   ChangeKind = "session_ended"   // Ref is the id of the session
 	AccountChanged ChangeKind = "account_changed" // Ref is the subject
 	LoginChanged   ChangeKind = "login_changed"   // Ref is the ID of a login that a browser waits for
+	GrantEnded     ChangeKind = "grant_ended"     // Ref is the id of a grant; or one of its tokens has ended, or it goes on with another session
+	GrantsEnded    ChangeKind = "grants_ended"    // Ref is the client whose grants have all ended
 )
 
 // Change is one of them.

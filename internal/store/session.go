@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -143,6 +144,9 @@ func (s *Store) EndSession(ctx context.Context, id, reason string, now time.Time
 
 func (c conn) endSession(ctx context.Context, id, reason string, now time.Time) error {
 	err := c.once(ctx, "UPDATE sessions SET ended_at = ?1, end_reason = ?2 WHERE id = ?3 AND ended_at IS NULL", now.UnixMilli(), reason, id)
+	if err == nil {
+		err = c.endGrants(ctx, id, now)
+	}
 	if err != nil {
 		return err
 	}
@@ -169,10 +173,69 @@ func (c conn) endSessionsOf(ctx context.Context, subject, except, reason string,
 	ids, err := texts(rows)
 	for _, id := range ids {
 		if err == nil {
+			err = c.endGrants(ctx, id, now)
+		}
+		if err == nil {
 			err = c.announce(ctx, SessionEnded, id, now)
 		}
 	}
 	return ids, err
+}
+
+// overBatch bounds how many sessions one statement ends, and so how long others wait for it.
+const overBatch = 200
+
+// EndExpired ends at most a few hundred of the sessions whose time is over: "idle" those that were last seen at idle or before, "expired"
+// those that have reached their end. It returns them; none is left when it returns none.
+func (s *Store) EndExpired(ctx context.Context, idle, now time.Time) (ended []EndedSession, err error) {
+	var id string
+	err = s.db.row(ctx, "SELECT id FROM sessions WHERE "+overCondition+" LIMIT 1", now.UnixMilli(), idle.UnixMilli()).Scan(&id)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil // nearly always; nobody that writes has waited
+	}
+	if err == nil {
+		err = s.atomically(ctx, func(c conn) error {
+			ended, err = c.endExpired(ctx, idle, now)
+			return err
+		})
+	}
+	return ended, failed("end expired sessions", err)
+}
+
+const overCondition = "ended_at IS NULL AND (expires_at <= ?1 OR seen_at <= ?2)"
+
+// EndedSession is a session that EndExpired has ended.
+type EndedSession struct{ ID, Subject, Method, Reason string }
+
+func (c conn) endExpired(ctx context.Context, idle, now time.Time) ([]EndedSession, error) {
+	rows, err := c.query(ctx, `
+		UPDATE sessions SET ended_at = ?1, end_reason = CASE WHEN expires_at <= ?1 THEN 'expired' ELSE 'idle' END
+		WHERE `+overCondition+` AND id IN (SELECT id FROM sessions WHERE `+overCondition+` ORDER BY id LIMIT ?3`+c.engine.lock+`)
+		RETURNING id, subject, method, end_reason`, now.UnixMilli(), idle.UnixMilli(), overBatch)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var all []EndedSession
+	for rows.Next() {
+		var v EndedSession
+		if err := rows.Scan(&v.ID, &v.Subject, &v.Method, &v.Reason); err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, err
+	}
+	for _, v := range all {
+		if err := c.endGrants(ctx, v.ID, now); err != nil {
+			return nil, err
+		}
+		if err := c.announce(ctx, SessionEnded, v.ID, now); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
 }
 
 // texts reads rows of one text each, and closes them.

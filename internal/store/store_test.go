@@ -288,7 +288,19 @@ func testFailureIsNotAbsence(t *testing.T, s *store.Store) {
 		"UseInvitation": func() error {
 			return s.UseInvitation(ctx, store.Invitation{}, store.Factor{Kind: store.Password}, noon)
 		},
-		"Sweep": func() error { return s.Sweep(ctx, noon) },
+		"AddGrant":       func() error { return s.AddGrant(ctx, store.Grant{}, noon) },
+		"GrantByCode":    func() error { _, err := s.GrantByCode(ctx, h); return err },
+		"GrantByToken":   func() error { _, _, err := s.GrantByToken(ctx, store.AccessToken, h, noon); return err },
+		"GrantByRefresh": func() error { _, _, err := s.GrantByRefresh(ctx, h, noon); return err },
+		"UseGrantCode":   func() error { return s.UseGrantCode(ctx, h, "c", nil, noon) },
+		"RotateRefresh":  func() error { return s.RotateRefresh(ctx, store.Rotation{}, noon) },
+		"EndGrant":       func() error { return s.EndGrant(ctx, "g", noon) },
+		"EndGrantsOf":    func() error { _, err := s.EndGrantsOf(ctx, "c", noon); return err },
+		"EndAccess":      func() error { return s.EndAccess(ctx, h, "c", noon) },
+		"MoveGrants":     func() error { return s.MoveGrants(ctx, "s", "t", noon) },
+		"EndExpired":     func() error { _, err := s.EndExpired(ctx, noon, noon); return err },
+		"UseAssertion":   func() error { return s.UseAssertion(ctx, "c", "j", noon) },
+		"Sweep":          func() error { return s.Sweep(ctx, noon) },
 	}
 	for name, call := range calls {
 		check(t, name, call(), context.Canceled)

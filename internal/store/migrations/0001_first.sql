@@ -59,6 +59,7 @@ CREATE TABLE sessions (
 CREATE INDEX sessions_subject ON sessions (subject);
 CREATE UNIQUE INDEX sessions_watch ON sessions (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX sessions_expiry ON sessions (expires_at);
+CREATE INDEX sessions_open ON sessions (expires_at) WHERE ended_at IS NULL;
 CREATE INDEX sessions_ended ON sessions (ended_at) WHERE ended_at IS NOT NULL;
 
 -- One session has one token for each host that the browser opened with it.
