@@ -233,13 +233,19 @@ func (s *Store) EndGrant(ctx context.Context, id string, now time.Time) error {
 // EndGrantsOf ends all grants of a client, and says how many there were. What gateways know of its tokens they forget by GrantsEnded.
 func (s *Store) EndGrantsOf(ctx context.Context, client string, now time.Time) (ended int64, err error) {
 	err = s.atomically(ctx, func(c conn) error {
-		ended, err = c.changed(ctx, "UPDATE oidc_grants SET ended_at = ?2 WHERE client = ?1 AND ended_at IS NULL", client, now.UnixMilli())
-		if err != nil || ended == 0 {
-			return err
-		}
-		return c.announce(ctx, GrantsEnded, client, now)
+		ended, err = c.endGrantsOf(ctx, client, now)
+		return err
 	})
 	return ended, failed("end grants", err)
+}
+
+// endGrantsOf is EndGrantsOf in a transaction.
+func (c conn) endGrantsOf(ctx context.Context, client string, now time.Time) (int64, error) {
+	ended, err := c.changed(ctx, "UPDATE oidc_grants SET ended_at = ?2 WHERE client = ?1 AND ended_at IS NULL", client, now.UnixMilli())
+	if err != nil || ended == 0 {
+		return 0, err
+	}
+	return ended, c.announce(ctx, GrantsEnded, client, now)
 }
 
 // EndAccess ends an access token of a client's and nothing else, and announces that. ErrNotFound: there is none.

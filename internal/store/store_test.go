@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 )
@@ -300,6 +301,11 @@ func testFailureIsNotAbsence(t *testing.T, s *store.Store) {
 		"MoveGrants":     func() error { return s.MoveGrants(ctx, "s", "t", noon) },
 		"EndExpired":     func() error { _, err := s.EndExpired(ctx, noon, noon); return err },
 		"UseAssertion":   func() error { return s.UseAssertion(ctx, "c", "j", noon) },
+		"AddClient":      func() error { return s.AddClient(ctx, client.Record{ID: "c"}, noon) },
+		"Client":         func() error { _, err := s.Client(ctx, "c"); return err },
+		"Clients":        func() error { _, err := s.Clients(ctx); return err },
+		"ChangeClient":   func() error { return s.ChangeClient(ctx, client.Record{ID: "c"}, client.Record{}, noon) },
+		"RemoveClient":   func() error { _, err := s.RemoveClient(ctx, "c", noon); return err },
 		"Sweep":          func() error { return s.Sweep(ctx, noon) },
 	}
 	for name, call := range calls {
