@@ -49,7 +49,7 @@ func (s *Server) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	state := s.BrowserState(r)
-	state.Service, state.State, state.Then = "", "", ""
+	state.Service, state.State, state.Then, state.Request = "", "", "", ""
 	if path := r.URL.RequestURI(); isPage(r) && len(path) <= maxReturn && isLocalPath(path) { // what a form said is not kept
 		state.Then = path
 	}

@@ -21,6 +21,7 @@ type BrowserState struct {
 	Service string // name of the service the person wants; empty: the portal
 	State   string // token of the service host, to go back there
 	Then    string // a page of the auth host that the login is for; empty: none
+	Request string // what the login is for, as an Asker names it; empty: nothing
 }
 
 func newCookieStore(hash, block []byte) *sessions.CookieStore {
@@ -33,13 +34,13 @@ func newCookieStore(hash, block []byte) *sessions.CookieStore {
 // BrowserState returns the state of the request's browser; a cookie that is missing, old or not ours is an empty state.
 func (s *Server) BrowserState(r *http.Request) BrowserState {
 	g, _ := s.cookies.Get(r, loginCookie) // on an error it returns a new, empty session
-	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state"), Then: text(g, "then")}
+	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state"), Then: text(g, "then"), Request: text(g, "request")}
 }
 
 // SaveBrowserState sets the state of the request's browser.
 func (s *Server) SaveBrowserState(w http.ResponseWriter, r *http.Request, b BrowserState) error {
 	g, _ := s.cookies.New(r, loginCookie)
-	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State, "then": b.Then}
+	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State, "then": b.Then, "request": b.Request}
 	return s.cookies.Save(r, w, g)
 }
 

@@ -33,5 +33,5 @@ func (s *Server) mailboxesOf(ctx context.Context, subject string) ([]string, err
 
 // WantedService is the title of the service that a person signs in for; empty: the portal.
 func (s *Server) WantedService(r *http.Request) string {
-	return s.services[s.BrowserState(r).Service].Title
+	return s.Wanted(r).Title
 }

@@ -9,9 +9,11 @@ import (
 	"promess/authgw/internal/web"
 )
 
-// loginPage is the choice of a way to sign in, as it is now.
-func (s *Server) loginPage(r *http.Request, notice string) web.LoginPage {
-	page := web.LoginPage{Methods: s.offered(r), Browser: s.browser, Notice: notice, Images: s.images, Person: s.menu(r, s.Host)}
+// loginPage is the choice of a way to sign in that meets a demand, as it is now.
+func (s *Server) loginPage(r *http.Request, notice string, d Demand) web.LoginPage {
+	page := web.LoginPage{
+		Service: d.Title, Methods: s.offered(r, d), Browser: s.browser, Notice: notice, Images: s.images, Person: s.menu(r, s.Host),
+	}
 	for _, d := range s.dependents {
 		if why := d.Unavailable(); why != "" {
 			if page.Unavailable == nil {
@@ -25,9 +27,7 @@ func (s *Server) loginPage(r *http.Request, notice string) web.LoginPage {
 
 // OtherWays shows a person whose login cannot go on at the moment the other ways in, and why, by a word of the catalogue.
 func (s *Server) OtherWays(w http.ResponseWriter, r *http.Request, notice string) {
-	page := s.loginPage(r, notice)
-	page.Service = s.services[s.BrowserState(r).Service].Title
-	s.Pages.Render(w, r, http.StatusServiceUnavailable, page)
+	s.Pages.Render(w, r, http.StatusServiceUnavailable, s.loginPage(r, notice, s.Wanted(r)))
 }
 
 // toldEnds are reasons for which somebody else than the person or time ended a session, and which the login page then says.

@@ -22,7 +22,7 @@ func (s *Server) Again(w http.ResponseWriter, r *http.Request, then string) {
 		s.Fault(w, r, "save browser state", err)
 		return
 	}
-	s.Pages.Render(w, r, http.StatusOK, s.loginPage(r, "recent"))
+	s.Pages.Render(w, r, http.StatusOK, s.loginPage(r, "recent", Demand{}))
 }
 
 // Lower returns the lower of two levels. A means of proof gives the level of its kind, or that of the login that enrolled it if that was

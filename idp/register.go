@@ -60,7 +60,7 @@ func (s *Server) interrupt(w http.ResponseWriter, r *http.Request, v store.Sessi
 		return false
 	}
 	// The login is used up; where it leads to is not.
-	if err := s.SaveBrowserState(w, r, BrowserState{Service: state.Service, State: state.State, Then: state.Then}); err != nil {
+	if err := s.SaveBrowserState(w, r, BrowserState{Service: state.Service, State: state.State, Then: state.Then, Request: state.Request}); err != nil {
 		s.Fault(w, r, "save browser state", err)
 		return true
 	}

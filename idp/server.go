@@ -70,6 +70,7 @@ type Service struct {
 type Server struct {
 	Config
 	services   map[string]Service
+	asker      Asker // nil: nobody asks
 	methods    []Method
 	enrolments []web.Enrolment
 	browser    string // action of the login without the agent; empty: not offered
@@ -114,6 +115,9 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	mux.HandleFunc("GET "+logoPath+"{service}", s.logo)
 	mux.Handle("GET "+web.AssetsPath, s.Pages.Assets())
 	mux.HandleFunc("/", s.notFound)
+	if s.asker != nil {
+		s.asker.Routes(mux)
+	}
 	for _, m := range methods {
 		s.methods = append(s.methods, m)
 		m.Routes(mux)
@@ -137,6 +141,9 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	// Cross-origin posts are refused before anything reads them: Sec-Fetch-Site, or Origin against Host (the browser routes). An
 	// agent sends neither header and passes.
 	csrf := http.NewCrossOriginProtection()
+	// A client may send its users by a form too (OpenID Connect Core 1.0, section 3.1.2.1). It acts on nothing: the browser is sent the same
+	// way as by a link.
+	csrf.AddInsecureBypassPattern("POST /oauth/authorize")
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, http.StatusForbidden, "forbidden")
 	}))
@@ -149,7 +156,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if q.Has("service") {
 		// From a service host: it alone knows the state, and keeps the path itself.
-		state.Service, state.State = q.Get("service"), q.Get("state")
+		state.Service, state.State, state.Request = q.Get("service"), q.Get("state"), ""
 	}
 	if _, known := s.services[state.Service]; state.Service != "" && !known {
 		s.Fail(w, r, http.StatusNotFound, "not_found")
@@ -158,32 +165,47 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if _, ok := token.Of(token.State, state.State); !ok {
 		state.State = "" // the address was cut or made up; the cookie has room for a token only
 	}
+	session := &store.Session{}
 	v, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case err == nil:
-		state.Then = "" // it was for a login that this person no longer needs
-		s.goOn(w, r, v, state)
-		return
-	case !errors.Is(err, ErrNoSession):
+		*session = v
+	case errors.Is(err, ErrNoSession):
+		session = nil
+	default:
 		s.Fault(w, r, "find session", err)
 		return
 	}
-	notice := s.endNotice(r)
-	clearSessionCookie(w) // whatever it was, it opens nothing (E6)
+	demand, err := s.demand(r, state, session)
+	if err != nil {
+		s.Fault(w, r, "find request", err)
+		return
+	}
+	if session != nil && !demand.Again {
+		state.Then = "" // it was for a login that this person no longer needs
+		s.goOn(w, r, v, state)
+		return
+	}
+	notice := demand.Notice
+	if session == nil {
+		notice = s.endNotice(r)
+		clearSessionCookie(w) // whatever it was, it opens nothing (E6)
+	}
 	if err := s.SaveBrowserState(w, r, state); err != nil {
 		s.Fault(w, r, "save browser state", err)
 		return
 	}
-	page := s.loginPage(r, notice)
-	page.Service = s.services[state.Service].Title
-	s.Pages.Render(w, r, http.StatusOK, page)
+	if demand.Title == "" {
+		demand.Title = s.services[state.Service].Title
+	}
+	s.Pages.Render(w, r, http.StatusOK, s.loginPage(r, notice, demand))
 }
 
-// offered names the methods that the login page shows to the browser of a request.
-func (s *Server) offered(r *http.Request) []string {
+// offered names the methods that the login page shows to the browser of a request: those that can meet a demand.
+func (s *Server) offered(r *http.Request, d Demand) []string {
 	var names []string
 	for _, m := range s.methods {
-		if c, ok := m.(ChoosyMethod); !ok || c.Offered(r) {
+		if c, ok := m.(ChoosyMethod); d.allows(m) && (!ok || c.Offered(r)) {
 			names = append(names, m.Name())
 		}
 	}
@@ -215,7 +237,8 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		return
 	}
 	old, err := s.Sessions.Find(r, s.Host)
-	if err == nil {
+	steps := err == nil && old.Account.Subject == account.Subject && level(p.ACR) >= level(old.ACR)
+	if err == nil && !steps {
 		err = s.End(ctx, old, "replaced")
 	}
 	if err != nil && !errors.Is(err, ErrNoSession) {
@@ -240,6 +263,12 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 			return
 		}
 	}
+	if steps {
+		if err := s.replace(ctx, old, v); err != nil {
+			s.Fault(w, r, "end the session before", err)
+			return
+		}
+	}
 	s.Record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)
 	if s.Browsers != nil {
@@ -254,8 +283,27 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	s.goOn(w, r, v, state)
 }
 
+// replace ends a session in favour of another of the same person, at least as strong, which keeps what clients were given in it. When it
+// cannot, the new one is ended, whose token nobody was given.
+func (s *Server) replace(ctx context.Context, old, v store.Session) error {
+	err := s.Store.MoveGrants(ctx, old.ID, v.ID)
+	if err == nil {
+		err = s.End(ctx, old, "replaced")
+	}
+	if err != nil {
+		if over := s.End(context.WithoutCancel(ctx), v, "not_opened"); over != nil {
+			s.Log.Error("session not ended", "session", v, "error", over)
+		}
+	}
+	return err
+}
+
 // goOn sends a person with a session to the service they wanted, or to the portal.
 func (s *Server) goOn(w http.ResponseWriter, r *http.Request, v store.Session, state BrowserState) {
+	if state.Request != "" && s.asker != nil {
+		http.Redirect(w, r, s.asker.Resume(state.Request), http.StatusSeeOther) // which looks at everything again
+		return
+	}
 	service, ok := s.services[state.Service]
 	if !ok {
 		http.Redirect(w, r, cmp.Or(state.Then, "/"), http.StatusSeeOther) // the path is ours: the cookie is sealed

@@ -22,7 +22,7 @@ func (m *Method) ask(w http.ResponseWriter, r *http.Request) {
 	case "over", "tries":
 		problem = word
 	}
-	m.showForm(w, r, http.StatusOK, web.OTPPage{Problem: problem, Chosen: r.URL.Query().Get("done") == "chosen"})
+	m.showForm(w, r, http.StatusOK, web.OTPPage{Identifier: m.Server.Wanted(r).Hint, Problem: problem, Chosen: r.URL.Query().Get("done") == "chosen"})
 }
 
 func (m *Method) showForm(w http.ResponseWriter, r *http.Request, status int, p web.OTPPage) {

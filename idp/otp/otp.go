@@ -64,7 +64,10 @@ type Config struct {
 // Method is the login with a password and a second factor.
 type Method struct{ Config }
 
-var _ idp.Enroller = (*Method)(nil)
+var (
+	_ idp.Enroller      = (*Method)(nil)
+	_ idp.LimitedMethod = (*Method)(nil)
+)
 
 // New returns the login.
 func New(c Config) *Method { return &Method{c} }
@@ -107,6 +110,9 @@ func (m *Method) Enrolments() []web.Enrolment {
 	}
 	return all
 }
+
+// MostACR implements idp.LimitedMethod.
+func (m *Method) MostACR() string { return idp.ACRTwoFactor }
 
 // begin is the button of the login page. The form is at an address that can be reloaded.
 func (m *Method) begin(w http.ResponseWriter, r *http.Request) {

@@ -59,7 +59,7 @@ func (m *Method) start(w http.ResponseWriter, r *http.Request) {
 		oauth2.SetAuthURLParam("acr_values", "eidas1"),
 		oidc.Nonce(p.Nonce), oauth2.S256ChallengeOption(p.Verifier),
 	}
-	if kept.Then != "" { // the login is for a change, which a proof of an hour ago does not allow (D6)
+	if m.Server.Wanted(r).Fresh {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"))
 	}
 	http.Redirect(w, r, m.oauth(d).AuthCodeURL(state, options...), http.StatusSeeOther)

@@ -122,6 +122,17 @@ func New(c Config) *Method {
 // Name implements idp.Method.
 func (m *Method) Name() string { return Name }
 
+// MostACR implements idp.LimitedMethod. Which level a login has, Pro Santé Connect says afterwards: the highest cannot be asked for, and is to be
+// expected only where no other is accepted.
+func (m *Method) MostACR() string {
+	for _, acr := range m.ACR {
+		if level(acr) != idp.ACRHardware {
+			return idp.ACRTwoFactor
+		}
+	}
+	return idp.ACRHardware
+}
+
 // Routes implements idp.Method.
 func (m *Method) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+startPath, m.start)
