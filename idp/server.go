@@ -286,7 +286,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 // replace ends a session in favour of another of the same person, at least as strong, which keeps what clients were given in it. When it
 // cannot, the new one is ended, whose token nobody was given.
 func (s *Server) replace(ctx context.Context, old, v store.Session) error {
-	err := s.Store.MoveGrants(ctx, old.ID, v.ID)
+	err := s.Store.MoveGrants(ctx, old.ID, v.ID, s.Now())
 	if err == nil {
 		err = s.End(ctx, old, "replaced")
 	}
