@@ -20,6 +20,7 @@ const (
 	GrantEnded     ChangeKind = "grant_ended"     // Ref is the id of a grant; or one of its tokens has ended, or it goes on with another session
 	GrantsEnded    ChangeKind = "grants_ended"    // Ref is the client whose grants have all ended
 	ClientChanged  ChangeKind = "client_changed"  // Ref is the id of a client that was added, changed or removed
+	KeysChanged    ChangeKind = "keys_changed"    // Ref is the id of a new key
 )
 
 // Change is one of them.

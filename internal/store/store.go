@@ -158,8 +158,8 @@ func (s *Store) Close() error {
 // sweepBatch bounds what one statement deletes, and so how long a login waits for it where there is one writer at a time.
 const sweepBatch = 500
 
-// Sweep deletes what has been over since before: logins, entries, codes, invitations, messages, failed attempts, browsers and changes, what
-// clients asked and were given, and sessions with their tokens.
+// Sweep deletes what has been over since before: logins, entries, codes, invitations, messages, failed attempts, browsers, keys and changes,
+// what clients asked and were given, and sessions with their tokens.
 func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 	for _, q := range []string{
 		"DELETE FROM logins WHERE handle_hash IN (SELECT handle_hash FROM logins WHERE expires_at < ?1 LIMIT ?2)",
@@ -176,6 +176,7 @@ func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 		"DELETE FROM oidc_tokens WHERE hash IN (SELECT hash FROM oidc_tokens WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM oidc_grants WHERE id IN (SELECT id FROM oidc_grants WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM oidc_logouts WHERE id IN (SELECT id FROM oidc_logouts WHERE expires_at < ?1 LIMIT ?2)",
+		"DELETE FROM keys WHERE id IN (SELECT id FROM keys WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < ?1 LIMIT ?2)",
 		"DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE ended_at < ?1 LIMIT ?2)",

@@ -202,13 +202,14 @@ CREATE INDEX mail_queue_next ON mail_queue (next_at);
 -- Keys of the gateway's own, which all gateways of a database have in common: see package keyring.
 CREATE TABLE keys (
     id         TEXT PRIMARY KEY,              -- of a key that signs, the thumbprint of RFC 7638
-    alg        TEXT NOT NULL CHECK (alg IN ('ES256', 'RS256', 'cookie')),
-    sealed     TEXT NOT NULL,                 -- PKCS #8, or the bytes of a cookie's keys
-    public     TEXT NOT NULL,                 -- the JWK of a key that signs; otherwise empty
+    alg        TEXT NOT NULL CHECK (alg IN ('ES256', 'RS256', 'cookie', 'pairwise')),
+    sealed     TEXT NOT NULL,                 -- PKCS #8, or secret bytes
     created_at BIGINT NOT NULL,
     active_at  BIGINT NOT NULL,               -- since when it is used for what is new; shown before that
     expires_at BIGINT                         -- when nothing that it made is good any more; absent: no other has taken its place
 );
+-- Of each kind one is the newest: of two that add the first, or replace it, one does.
+CREATE UNIQUE INDEX keys_newest ON keys (alg) WHERE expires_at IS NULL;
 
 -- Services that send their users here, as 'authgw client' keeps them: see package client. Those of the configuration are not here.
 CREATE TABLE clients (
