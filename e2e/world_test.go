@@ -33,6 +33,7 @@ type world struct {
 	gateway *process
 	agent   *process
 
+	authHost                   string // default: auth, under domain
 	port, agentPort, adminPort int
 	module                     string            // PKCS#11
 	crl                        map[string]string // file of the revocation list of an authority, by its name
@@ -61,7 +62,12 @@ func (w *world) origin(host string) string {
 	return fmt.Sprintf("https://%s.%s:%d", host, domain, w.port)
 }
 func (w *world) mail(path string) string { return w.origin("mail") + path }
-func (w *world) auth(path string) string { return w.origin("auth") + path }
+func (w *world) auth(path string) string {
+	if w.authHost != "" {
+		return fmt.Sprintf("https://%s:%d%s", w.authHost, w.port, path)
+	}
+	return w.origin("auth") + path
+}
 
 // path is a file of the world.
 func (w *world) path(name string) string { return filepath.Join(w.dir, name) }
@@ -91,7 +97,7 @@ func (w *world) writeCertificates(t *testing.T) {
 		w.crl[a.Name] = "crl/" + strings.ReplaceAll(a.Name, " ", "_") + ".crl"
 		w.writeCRL(t, a, testpki.CRL{})
 	}
-	cert, err := w.pki.ServerCertificate("*." + domain)
+	cert, err := w.pki.ServerCertificate("*."+domain, "localhost")
 	if err != nil {
 		t.Fatal(err)
 	}
