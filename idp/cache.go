@@ -48,6 +48,13 @@ func (c *cache) get(p place) *entry {
 	return c.entries[p]
 }
 
+// byID returns a session that was found anywhere.
+func (c *cache) byID(id string) *entry {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.bySession[id]
+}
+
 // now returns the generation, to be had before a session is read and given to put afterwards.
 func (c *cache) now() uint64 {
 	c.mu.RLock()

@@ -3,6 +3,7 @@ package idp
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -66,3 +67,6 @@ func Packed(v store.Session) (session store.Session, id, subject string, ok bool
 	}
 	return p.unpack(), p.id(), p.subject(), true
 }
+
+// Expire ends sessions whose time is over, as Run does now and then.
+func (s *Sessions) Expire(ctx context.Context, log *slog.Logger) { s.expire(ctx, log) }

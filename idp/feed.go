@@ -27,8 +27,10 @@ func (s *Sessions) Run(ctx context.Context, log *slog.Logger) {
 		s.listen(ctx, told, log)
 	}()
 	look, write := time.NewTicker(lookEvery), time.NewTicker(writeEvery)
+	over := time.NewTicker(expireEvery)
 	defer look.Stop()
 	defer write.Stop()
+	defer over.Stop()
 	f := feed{sessions: s, log: log, since: s.now(), known: map[string]time.Time{}}
 	for {
 		f.look(ctx)
@@ -41,6 +43,10 @@ func (s *Sessions) Run(ctx context.Context, log *slog.Logger) {
 		case <-told:
 		case <-write.C:
 			s.write(ctx, log)
+		case <-over.C:
+			if s.Hears() {
+				s.expire(ctx, log)
+			}
 		}
 	}
 }
@@ -122,10 +128,12 @@ func (f *feed) look(ctx context.Context) {
 func (f *feed) take(c store.Change) {
 	switch c.Kind {
 	case store.SessionEnded:
-		f.sessions.release(c.Ref)
+		f.sessions.release(c.Ref) // which tells the listeners
+		return
 	case store.AccountChanged:
 		f.sessions.cache.forgetAccount(c.Ref)
 	case store.LoginChanged:
 		f.sessions.Changed(c.Ref)
 	}
+	f.sessions.listeners.tell(c.Kind, c.Ref)
 }

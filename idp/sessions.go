@@ -35,7 +35,9 @@ type Sessions struct {
 	now            func() time.Time
 	cache          *cache
 	waiting        waiters
+	listeners      listeners
 	heard          atomic.Int64 // when Run last knew everything, Unix milliseconds; zero: never
+	ended          func(store.EndedSession)
 
 	mu   sync.Mutex
 	live map[string]map[*hold]struct{} // by session id: requests that end with the session
@@ -57,12 +59,13 @@ type SessionsConfig struct {
 	Idle, Absolute time.Duration
 	Grace          time.Duration // for which open sessions go on when the database does not answer; see Sessions
 	Now            func() time.Time
+	Ended          func(store.EndedSession) // is told of sessions that Run has ended because their time was over; nil: nobody is
 }
 
 // NewSessions returns sessions that live as long as the process, whatever happens to the Server around them.
 func NewSessions(c SessionsConfig) *Sessions {
 	s := &Sessions{
-		store: c.Store, grace: c.Grace, now: c.Now, cache: newCache(),
+		store: c.Store, grace: c.Grace, now: c.Now, ended: c.Ended, cache: newCache(),
 		live: map[string]map[*hold]struct{}{}, over: map[string]time.Time{},
 	}
 	s.SetLimits(c.Idle, c.Absolute)
@@ -114,22 +117,46 @@ func placeOf(r *http.Request, host string) (place, bool) {
 // have seen the person since.
 func (s *Sessions) remembered(at place) (store.Session, bool) {
 	e := s.cache.get(at)
-	if e == nil {
+	if e == nil || !s.Hears() { // it may have been ended elsewhere
 		return store.Session{}, false
 	}
-	now := s.now()
-	if now.UnixMilli()-s.heard.Load() > s.grace.Milliseconds() {
-		return store.Session{}, false // it may have been ended elsewhere
+	v, ok := s.believe(e, true)
+	if !ok {
+		s.cache.drop(at)
 	}
+	return v, ok
+}
+
+// believe returns the session of an entry, by the limits of time. use says whether that counts as a request.
+func (s *Sessions) believe(e *entry, use bool) (store.Session, bool) {
+	now := s.now()
 	v := e.session.unpack()
 	v.SeenAt = time.UnixMilli(e.seen.Load())
 	if s.expired(v, now) {
-		s.cache.drop(at)
 		return store.Session{}, false
 	}
-	e.seen.Store(now.UnixMilli())
-	v.SeenAt = now
+	if use {
+		e.seen.Store(now.UnixMilli())
+		v.SeenAt = now
+	}
 	return v, true
+}
+
+// ByID returns an open session by its id, by the limits of time, or ErrNoSession. use says whether the person is active with what is asked.
+func (s *Sessions) ByID(ctx context.Context, id string, use bool) (store.Session, error) {
+	if e := s.cache.byID(id); e != nil && s.Hears() {
+		if v, ok := s.believe(e, use); ok {
+			return v, nil
+		}
+	}
+	v, err := s.store.OpenSession(ctx, id)
+	if err == nil && v.Account.Disabled {
+		err = store.ErrNotFound
+	}
+	if err != nil {
+		return store.Session{}, noSession(err)
+	}
+	return s.check(ctx, v, use)
 }
 
 // read returns a session from the database.
@@ -213,6 +240,7 @@ func (s *Sessions) release(id string) {
 	for h := range holds {
 		h.cancel(errSessionOver)
 	}
+	s.listeners.tell(store.SessionEnded, id)
 }
 
 // Hold returns a context that ends with ctx, with the session, or at the session's absolute end. The caller calls release when

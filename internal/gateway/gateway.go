@@ -106,6 +106,7 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 	}
 	g.sessions = idp.NewSessions(idp.SessionsConfig{
 		Store: st, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute, Grace: c.Gateway.DatabaseGrace, Now: c.Now,
+		Ended: g.sessionOver,
 	})
 	if err := g.assemble(c); err != nil {
 		g.Close()
@@ -254,6 +255,14 @@ func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
 	stop := context.AfterFunc(ctx, g.stop)
 	defer stop()
 	return group.Wait()
+}
+
+// sessionOver records that a session has ended because its time was over.
+func (g *Gateway) sessionOver(v store.EndedSession) {
+	err := g.audit.Record(audit.Event{Kind: audit.SessionEnded, Reason: v.Reason, Subject: v.Subject, Session: v.ID, Method: v.Method})
+	if err != nil {
+		g.log.Error("audit event lost", "kind", string(audit.SessionEnded), "error", err)
+	}
 }
 
 // sweep forgets what has long been over.
