@@ -67,6 +67,7 @@ func (g *Gateway) Dump() string {
 	d.prefixes("networks", g.Phone.Networks)
 	d.close()
 	d.psc(g.PSC)
+	d.clients(g.Clients)
 	if g.Support != (Support{}) {
 		d.open("support")
 		d.text("phone", g.Support.Phone)

@@ -4,11 +4,13 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/config"
 )
 
@@ -25,6 +27,7 @@ func TestExampleOfGateway(t *testing.T) {
 	write(t, filepath.Join(dir, "crl/racine-fort.crl"), "a list", 0o644)
 	write(t, filepath.Join(dir, "seal.keys"), sealKey(), 0o600)
 	write(t, filepath.Join(dir, "psc-secret"), "a secret\n", 0o600)
+	writeClient(t, dir, "agenda")
 	write(t, filepath.Join(dir, "smtp-password"), "a password\n", 0o600)
 	write(t, filepath.Join(dir, "mail.svg"), `<svg xmlns="http://www.w3.org/2000/svg"/>`, 0o644)
 
@@ -71,17 +74,22 @@ func showsEveryKey(t *testing.T, text string, of reflect.Type) {
 	}
 }
 
-// fields returns the names of the fields of a type of this package and of those in it, in lower case.
+// fields returns the names of the fields of a type of this package, or of a client, and of those in it, in lower case.
 func fields(of reflect.Type) []string {
 	for of.Kind() == reflect.Slice {
 		of = of.Elem()
 	}
 	var all []string
-	if of.Kind() != reflect.Struct || of.PkgPath() != reflect.TypeFor[config.Gateway]().PkgPath() {
+	ours := []string{reflect.TypeFor[config.Gateway]().PkgPath(), reflect.TypeFor[client.Settings]().PkgPath()}
+	if of.Kind() != reflect.Struct || !slices.Contains(ours, of.PkgPath()) {
 		return nil
 	}
 	for i := range of.NumField() {
-		if f := of.Field(i); f.Name != "File" {
+		switch f := of.Field(i); {
+		case f.Name == "File", f.Name == "JWKS": // where it was read from; what is in jwks_file
+		case f.Anonymous:
+			all = append(all, fields(f.Type)...)
+		default:
 			all = append(append(all, strings.ToLower(f.Name)), fields(f.Type)...)
 		}
 	}

@@ -34,6 +34,7 @@ type Gateway struct {
 	Passkeys             Passkeys
 	Phone                Phone
 	PSC                  PSC
+	Clients              []Client // of the OpenID provider, besides those in the database
 	Support              Support
 	Log                  Log
 	Audit                Audit

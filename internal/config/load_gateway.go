@@ -64,6 +64,7 @@ func readGateway(top *section) *Gateway {
 	readOTP(top, g)
 	readPhone(top, g)
 	readPSC(top, g)
+	readClients(top, g)
 	g.Support = readSupport(top.sub("support"))
 	g.Log = readLog(top.sub("log"))
 	g.Audit = readAudit(top.sub("audit"))

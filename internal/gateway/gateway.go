@@ -19,6 +19,7 @@ import (
 	"promess/authgw/certs"
 	"promess/authgw/idp"
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/metrics"
 	"promess/authgw/internal/outbox"
@@ -64,6 +65,7 @@ type Gateway struct {
 	audit    *audit.Log
 	judge    *judge
 	keys     *idp.Keys
+	clients  *client.Registry // of the OpenID provider
 	metrics  *metrics.Metrics
 	outbox   *outbox.Outbox
 	server   *vhost.Server
@@ -108,6 +110,8 @@ func New(ctx context.Context, c Config) (*Gateway, error) {
 		Store: st, Idle: c.Gateway.Session.Idle, Absolute: c.Gateway.Session.Absolute, Grace: c.Gateway.DatabaseGrace, Now: c.Now,
 		Ended: g.sessionOver,
 	})
+	g.clients = client.NewRegistry(st, c.Now)
+	g.sessions.OnChange(store.ClientChanged, g.clients.Forget)
 	if err := g.assemble(c); err != nil {
 		g.Close()
 		return nil, err
@@ -139,6 +143,7 @@ func (g *Gateway) assemble(c Config) (err error) {
 	}
 	g.judge.use(p.verdicts)
 	g.useMail(p.registration)
+	g.clients.Use(c.Materials.Clients, c.Gateway.Hosts.Own()...)
 	g.parts.Store(p)
 	g.metrics.Loaded(c.Now())
 	return nil

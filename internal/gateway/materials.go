@@ -8,6 +8,7 @@ import (
 
 	"promess/authgw/certs"
 	"promess/authgw/idp"
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/seal"
 )
@@ -32,6 +33,8 @@ type Materials struct {
 	PSCCertificate *tls.Certificate // of the client; nil: it has none
 	PSCRoots       *x509.CertPool   // of its servers' certificates; nil: those of the system
 	PSCButton      *idp.Logo        // nil: it has no image
+
+	Clients []*client.Client // of the configuration, with their secrets
 
 	files *fileWatch // all other files, that of the configuration included; nil: they are not watched
 }
@@ -98,6 +101,9 @@ func LoadMaterials(c *config.Gateway) (Materials, error) {
 	if err := m.loadPSC(c.PSC); err != nil {
 		return Materials{}, err
 	}
+	if m.Clients, err = c.LoadClients(); err != nil {
+		return Materials{}, err
+	}
 	return m, nil
 }
 
@@ -116,6 +122,13 @@ func namedFiles(c *config.Gateway) []string {
 		}
 		if s.Logo != "" {
 			files = append(files, s.Logo)
+		}
+	}
+	for _, one := range c.Clients {
+		for _, name := range []string{one.SecretFile, one.JWKSFile} {
+			if name != "" {
+				files = append(files, name)
+			}
 		}
 	}
 	for _, name := range []string{

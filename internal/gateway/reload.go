@@ -123,6 +123,7 @@ func (g *Gateway) install(p *parts) error {
 	}
 	g.judge.use(p.verdicts)
 	g.useMail(p.registration)
+	g.clients.Use(p.materials.Clients, p.config.Hosts.Own()...)
 	g.sessions.SetLimits(p.config.Session.Idle, p.config.Session.Absolute)
 	old := g.parts.Swap(p)
 	select {
@@ -144,7 +145,7 @@ func (g *Gateway) stop() {
 // needRestart names the keys at the top of a configuration that differ in what a running gateway cannot take. A key that is not known
 // here is one of them.
 func needRestart(old, next *config.Gateway) []string {
-	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys", "Passwords", "OTP", "Passkeys", "Phone", "PSC"}
+	reloadable := []string{"File", "Name", "AgentPort", "TLS", "Card", "Services", "Session", "Accounts", "Support", "Mail", "SealKeys", "Passwords", "OTP", "Passkeys", "Phone", "PSC", "Clients"}
 	a, b := reflect.ValueOf(old).Elem(), reflect.ValueOf(next).Elem()
 	var keys []string
 	for i := range a.NumField() {
