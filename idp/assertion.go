@@ -1,10 +1,7 @@
 package idp
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	_ "crypto/sha256" // RFC 7638 thumbprints
-	"encoding/base64"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -14,6 +11,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 
+	"promess/authgw/internal/keyring"
 	"promess/authgw/internal/store"
 )
 
@@ -44,15 +42,15 @@ type Claims struct {
 	Situation json.RawMessage `json:"situation,omitempty"` // an object: in which of several the person works
 }
 
-// signer signs assertions. Its key is made at start and lives in memory: services fetch the public half by its id, and an
-// assertion outlives no restart by more than a minute. It is safe for concurrent use.
+// signer signs assertions with the current key of a ring. It is safe for concurrent use.
 type signer struct {
 	issuer string
-	jws    jose.Signer
-	public []byte // JWK set
+	ring   *keyring.Ring
 	now    func() time.Time
 
 	mu    sync.Mutex
+	key   string // id of the key that jws signs with, and that signed what is in cache
+	jws   jose.Signer
 	cache map[[2]string]cachedAssertion // by session and service
 }
 
@@ -61,52 +59,65 @@ type cachedAssertion struct {
 	until time.Time
 }
 
-func newSigner(issuer string, key *ecdsa.PrivateKey, now func() time.Time) (*signer, error) {
-	public := jose.JSONWebKey{Key: key.Public(), Algorithm: string(jose.ES256), Use: "sig"}
-	thumb, err := public.Thumbprint(crypto.SHA256) // RFC 7638
-	if err != nil {
-		return nil, fmt.Errorf("name assertion key: %w", err)
-	}
-	public.KeyID = base64.RawURLEncoding.EncodeToString(thumb)
-	set, err := json.Marshal(jose.JSONWebKeySet{Keys: []jose.JSONWebKey{public}})
-	if err != nil {
-		return nil, fmt.Errorf("write key set: %w", err)
-	}
-	jws, err := jose.NewSigner(
-		jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: public.KeyID}},
-		(&jose.SignerOptions{}).WithType("JWT"))
-	if err != nil {
-		return nil, fmt.Errorf("make assertion signer: %w", err)
-	}
-	return &signer{issuer: issuer, jws: jws, public: set, now: now, cache: map[[2]string]cachedAssertion{}}, nil
+func newSigner(issuer string, ring *keyring.Ring, now func() time.Time) *signer {
+	return &signer{issuer: issuer, ring: ring, now: now, cache: map[[2]string]cachedAssertion{}}
 }
 
-// assertion returns a JWT for service about session, signed at most once in assertionFresh.
-func (s *signer) assertion(v store.Session, service string) (string, error) {
-	key := [2]string{v.ID, service}
-	now := s.now()
-	s.mu.Lock()
-	c, ok := s.cache[key]
-	s.mu.Unlock()
-	if ok && now.Before(c.until) {
-		return c.jwt, nil
+// assertion returns a JWT for service about session, signed at most once in assertionFresh by a key.
+func (s *signer) assertion(ctx context.Context, v store.Session, service string) (string, error) {
+	key, err := s.ring.Signing(ctx, keyring.ES256)
+	if err != nil {
+		return "", fmt.Errorf("sign assertion: %w", err)
 	}
-	signed, err := s.sign(v, service, now)
+	of := [2]string{v.ID, service}
+	now := s.now()
+	jws, c, err := s.use(key, of)
 	if err != nil {
 		return "", err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.cache) >= maxAssertions {
-		clear(s.cache) // all are signed again as they are asked for
+	if now.Before(c.until) {
+		return c.jwt, nil
 	}
-	s.cache[key] = cachedAssertion{jwt: signed, until: now.Add(assertionFresh)}
+	signed, err := s.sign(jws, v, service, now)
+	if err != nil {
+		return "", err
+	}
+	s.keep(key, of, cachedAssertion{jwt: signed, until: now.Add(assertionFresh)})
 	return signed, nil
 }
 
-func (s *signer) sign(v store.Session, service string, now time.Time) (string, error) {
+// use returns what signs with a key, and what it has signed already.
+func (s *signer) use(key keyring.Key, of [2]string) (jose.Signer, cachedAssertion, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.key != key.ID {
+		jws, err := jose.NewSigner(
+			jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key.Signer, KeyID: key.ID}},
+			(&jose.SignerOptions{}).WithType("JWT"))
+		if err != nil {
+			return nil, cachedAssertion{}, fmt.Errorf("make assertion signer: %w", err)
+		}
+		s.key, s.jws = key.ID, jws
+		clear(s.cache) // the key before may have been withdrawn
+	}
+	return s.jws, s.cache[of], nil
+}
+
+func (s *signer) keep(key keyring.Key, of [2]string, c cachedAssertion) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.key != key.ID {
+		return // it was replaced meanwhile
+	}
+	if len(s.cache) >= maxAssertions {
+		clear(s.cache) // all are signed again as they are asked for
+	}
+	s.cache[of] = c
+}
+
+func (s *signer) sign(jws jose.Signer, v store.Session, service string, now time.Time) (string, error) {
 	a := v.Account
-	signed, err := jwt.Signed(s.jws).Claims(Claims{
+	signed, err := jwt.Signed(jws).Claims(Claims{
 		Claims: jwt.Claims{
 			Issuer: s.issuer, Subject: a.Subject, Audience: jwt.Audience{service}, ID: newID(),
 			IssuedAt: jwt.NewNumericDate(now), NotBefore: jwt.NewNumericDate(now), Expiry: jwt.NewNumericDate(now.Add(assertionLife)),
@@ -121,11 +132,11 @@ func (s *signer) sign(v store.Session, service string, now time.Time) (string, e
 	return signed, nil
 }
 
-// serveKeys answers /oauth/keys: the JWK set (RFC 7517) that verifies assertions.
-func (s *signer) serveKeys(w http.ResponseWriter, _ *http.Request) {
+// serveKeys answers /oauth/keys: the JWK set (RFC 7517) that verifies assertions, and whatever else the gateway signs.
+func (s *Server) serveKeys(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/jwk-set+json")
-	w.Header().Set("Cache-Control", "public, max-age=300")
-	w.Write(s.public)
+	w.Header().Set("Cache-Control", fmt.Sprintf("public, max-age=%d", keyring.CacheTime/time.Second))
+	w.Write(s.Keys.ring.JWKS())
 }
 
 func displayName(a store.Account) string {

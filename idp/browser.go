@@ -24,8 +24,8 @@ type BrowserState struct {
 	Request string // what the login is for, as an Asker names it; empty: nothing
 }
 
-func newCookieStore(hash, block []byte) *sessions.CookieStore {
-	s := sessions.NewCookieStore(hash, block)
+func newCookieStore(pairs [][]byte) *sessions.CookieStore {
+	s := sessions.NewCookieStore(pairs...)
 	s.MaxAge(loginStateAge)
 	s.Options = &sessions.Options{Path: "/", MaxAge: loginStateAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	return s
@@ -33,15 +33,16 @@ func newCookieStore(hash, block []byte) *sessions.CookieStore {
 
 // BrowserState returns the state of the request's browser; a cookie that is missing, old or not ours is an empty state.
 func (s *Server) BrowserState(r *http.Request) BrowserState {
-	g, _ := s.cookies.Get(r, loginCookie) // on an error it returns a new, empty session
+	g, _ := s.Keys.cookieStore().Get(r, loginCookie) // on an error it returns a new, empty session
 	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state"), Then: text(g, "then"), Request: text(g, "request")}
 }
 
 // SaveBrowserState sets the state of the request's browser.
 func (s *Server) SaveBrowserState(w http.ResponseWriter, r *http.Request, b BrowserState) error {
-	g, _ := s.cookies.New(r, loginCookie)
+	cookies := s.Keys.cookieStore()
+	g, _ := cookies.New(r, loginCookie)
 	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State, "then": b.Then, "request": b.Request}
-	return s.cookies.Save(r, w, g)
+	return cookies.Save(r, w, g)
 }
 
 // ClearBrowserState removes the state from the browser.

@@ -23,7 +23,7 @@ const MaxReturn = maxReturn
 
 // Assertion signs what a service is told of a session.
 func (s *Server) Assertion(v store.Session, service string) (string, error) {
-	return s.signer.assertion(v, service)
+	return s.Keys.signer.assertion(context.Background(), v, service)
 }
 
 // Asks says whether a network address is of a proxy of a service.

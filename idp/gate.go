@@ -98,7 +98,7 @@ func (g *Gate) Identify(r *http.Request) (proxy.Identity, error) {
 	if g.service.Rule.refuses(v) != "" {
 		return proxy.Identity{}, proxy.ErrNotAllowed
 	}
-	jwt, err := g.server.signer.assertion(v, g.service.Name)
+	jwt, err := g.server.Keys.signer.assertion(r.Context(), v, g.service.Name)
 	if err != nil {
 		return proxy.Identity{}, err
 	}
@@ -226,9 +226,10 @@ func (g *Gate) startLogin(w http.ResponseWriter, r *http.Request, path string) {
 	s := g.server
 	path = g.returnPath(path)
 	state := token.New()
-	c, _ := s.cookies.New(r, loginCookie)
+	cookies := s.Keys.cookieStore()
+	c, _ := cookies.New(r, loginCookie)
 	c.Values = map[any]any{"state": state, "path": path}
-	if err := s.cookies.Save(r, w, c); err != nil {
+	if err := cookies.Save(r, w, c); err != nil {
 		g.fault(w, r, "save browser state", err)
 		return
 	}
@@ -249,7 +250,7 @@ func (g *Gate) returnPath(path string) string {
 func (g *Gate) enter(w http.ResponseWriter, r *http.Request) {
 	s := g.server
 	w.Header().Set("Cache-Control", "no-store")
-	c, _ := s.cookies.Get(r, loginCookie)
+	c, _ := s.Keys.cookieStore().Get(r, loginCookie)
 	state, path := text(c, "state"), text(c, "path")
 	q := r.URL.Query()
 	code, okCode := token.Of(token.Entry, q.Get("code"))

@@ -1,53 +1,40 @@
 package idp
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/sessions"
+
+	"promess/authgw/internal/keyring"
 )
 
-// Keys are the keys that no database has: of the cookies of logins in progress, and of assertions. A server that takes the place of
-// another has the same, so that a login in progress goes on and services find the key of an assertion that they were just given. They are
-// safe for concurrent use.
+// Keys are what the ring's keys are used for here: the cookies of logins in progress, and assertions. A server that takes the place of another
+// has the same, so that services are not given an assertion for each. They are safe for concurrent use.
 type Keys struct {
-	cookies *sessions.CookieStore
+	ring    *keyring.Ring
 	signer  *signer
+	cookies atomic.Pointer[cookieStore]
 }
 
-// NewKeys makes keys for the auth host at origin. now is the clock. derive returns 32 secret bytes for a purpose, the same on each of
-// several gateways, which then read each other's cookies and show each other's assertion key; nil is for a single one, whose keys are
-// new with each start.
-func NewKeys(origin string, now func() time.Time, derive func(purpose string) []byte) (*Keys, error) {
-	if derive == nil {
-		derive = func(string) []byte {
-			b := make([]byte, 32)
-			rand.Read(b) // never fails
-			return b
-		}
-	}
-	key, err := assertionKey(derive)
-	if err != nil {
-		return nil, err
-	}
-	sign, err := newSigner(origin, key, now)
-	if err != nil {
-		return nil, err
-	}
-	return &Keys{cookies: newCookieStore(derive("login cookie, hash"), derive("login cookie, block")), signer: sign}, nil
+// cookieStore seals cookies with keys for as long as these are the ring's.
+type cookieStore struct {
+	keys *keyring.CookieKeys
+	*sessions.CookieStore
 }
 
-// assertionKey makes a key on P-256 of derived bytes. One in 2^32 is no number of the curve: then the next is taken.
-func assertionKey(derive func(purpose string) []byte) (*ecdsa.PrivateKey, error) {
-	var err error
-	for i := range 8 {
-		var key *ecdsa.PrivateKey
-		if key, err = ecdsa.ParseRawPrivateKey(elliptic.P256(), derive(fmt.Sprintf("assertion key, P-256, %d", i))); err == nil {
-			return key, nil
-		}
+// NewKeys returns the use of a ring by the auth host at origin. now is the clock.
+func NewKeys(origin string, ring *keyring.Ring, now func() time.Time) *Keys {
+	return &Keys{ring: ring, signer: newSigner(origin, ring, now)}
+}
+
+// cookieStore returns what new cookies are sealed by, and older ones opened.
+func (k *Keys) cookieStore() *sessions.CookieStore {
+	keys := k.ring.Cookies()
+	c := k.cookies.Load()
+	if c == nil || c.keys != keys {
+		c = &cookieStore{keys, newCookieStore(keys.Pairs())}
+		k.cookies.Store(c)
 	}
-	return nil, fmt.Errorf("make assertion key: %w", err)
+	return c.CookieStore
 }

@@ -10,9 +10,8 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/gorilla/sessions"
-
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/keyring"
 	"promess/authgw/internal/limit"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
@@ -32,7 +31,7 @@ type Config struct {
 	Origin       string // of the auth host, as browsers see it
 	Services     []Service
 	Sessions     *Sessions
-	Keys         *Keys // nil: new ones
+	Keys         *Keys // nil: new ones, in memory
 	Store        *store.Store
 	Audit        *audit.Log
 	Pages        *web.Pages // of the auth host
@@ -77,22 +76,21 @@ type Server struct {
 	dependents []Dependent
 	leavers    map[string]Leaver // by name
 	images     map[string]string // of buttons, by the name of the method
-	cookies    *sessions.CookieStore
-	signer     *signer
-	idle       limit.Sources // refusals for which nothing was looked at
+	idle       limit.Sources     // refusals for which nothing was looked at
 }
 
 // New returns the auth host. Methods are added before it serves.
 func New(c Config) (*Server, error) {
 	if c.Keys == nil {
-		var err error
-		if c.Keys, err = NewKeys(c.Origin, c.Now, nil); err != nil {
+		ring, err := keyring.InMemory(c.Now)
+		if err != nil {
 			return nil, err
 		}
+		c.Keys = NewKeys(c.Origin, ring, c.Now)
 	}
 	s := &Server{
 		Config:   c,
-		services: map[string]Service{}, leavers: map[string]Leaver{}, images: map[string]string{}, cookies: c.Keys.cookies, signer: c.Keys.signer,
+		services: map[string]Service{}, leavers: map[string]Leaver{}, images: map[string]string{},
 		idle: limit.Sources{PerSecond: 0.2, AtOnce: 100},
 	}
 	for _, v := range c.Services {
@@ -111,7 +109,7 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	s.accountRoutes(mux)
 	s.registerRoutes(mux)
 	s.forwardRoutes(mux)
-	mux.HandleFunc("GET /oauth/keys", s.signer.serveKeys)
+	mux.HandleFunc("GET /oauth/keys", s.serveKeys)
 	mux.HandleFunc("GET "+logoPath+"{service}", s.logo)
 	mux.Handle("GET "+web.AssetsPath, s.Pages.Assets())
 	mux.HandleFunc("/", s.notFound)

@@ -21,6 +21,7 @@ import (
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/client"
 	"promess/authgw/internal/config"
+	"promess/authgw/internal/keyring"
 	"promess/authgw/internal/metrics"
 	"promess/authgw/internal/outbox"
 	"promess/authgw/internal/store"
@@ -64,6 +65,7 @@ type Gateway struct {
 	sessions *idp.Sessions
 	audit    *audit.Log
 	judge    *judge
+	ring     *keyring.Ring
 	keys     *idp.Keys
 	clients  *client.Registry // of the OpenID provider
 	metrics  *metrics.Metrics
@@ -127,11 +129,7 @@ func (g *Gateway) Close() error {
 
 func (g *Gateway) assemble(c Config) (err error) {
 	g.judge = &judge{audit: g.audit, log: c.Log, now: c.Now}
-	var derive func(string) []byte
-	if c.Materials.SealKeys != nil { // which several gateways have in common
-		derive = c.Materials.SealKeys.Derive
-	}
-	if g.keys, err = idp.NewKeys(c.Gateway.Origin(c.Gateway.Hosts.Auth), c.Now, derive); err != nil {
+	if err := g.openRing(c); err != nil {
 		return err
 	}
 	p, err := g.build(c)
@@ -257,6 +255,7 @@ func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
 	group.Go(func() error { g.runPSC(ctx); return nil })
 	group.Go(func() error { g.sessions.Run(ctx, g.log); return nil })
 	group.Go(func() error { g.outbox.Run(ctx); return nil })
+	group.Go(func() error { g.ring.Run(ctx, g.log); return nil })
 	stop := context.AfterFunc(ctx, g.stop)
 	defer stop()
 	return group.Wait()

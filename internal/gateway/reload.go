@@ -68,6 +68,9 @@ func (g *Gateway) read() {
 	g.settled, g.listsSettled = settling{}, settling{}
 	next, err := g.next()
 	if err == nil {
+		err = g.useSealKeys(next.materials.SealKeys)
+	}
+	if err == nil {
 		err = g.install(next)
 	}
 	if err != nil {
