@@ -11,25 +11,27 @@ type Kind string
 
 // The kinds of events.
 const (
-	LoginSucceeded    Kind = "login_succeeded"
-	LoginRefused      Kind = "login_refused"
-	LoginApproved     Kind = "login_approved" // on a phone; LoginSucceeded follows when the workstation takes it
-	SessionOpened     Kind = "session_opened"
-	SessionEnded      Kind = "session_ended"
-	ServiceEntered    Kind = "service_entered"
-	FactorAdded       Kind = "factor_added"
-	FactorRemoved     Kind = "factor_removed"
-	AddressChanged    Kind = "address_changed"
-	AccountCreated    Kind = "account_created"
-	AccountChanged    Kind = "account_changed"
-	AccountDisabled   Kind = "account_disabled"
-	AccountEnabled    Kind = "account_enabled"
-	ClientChanged     Kind = "client_changed"
-	ConfigLoaded      Kind = "config_loaded"
-	CRLLoaded         Kind = "crl_loaded"
-	RevocationSkipped Kind = "revocation_skipped"
-	AdminAction       Kind = "admin_action"   // Actor did Action on the command line
-	Exported          Kind = "audit_exported" // by Actor; Detail says what
+	LoginSucceeded       Kind = "login_succeeded"
+	LoginRefused         Kind = "login_refused"
+	LoginApproved        Kind = "login_approved" // on a phone; LoginSucceeded follows when the workstation takes it
+	SessionOpened        Kind = "session_opened"
+	SessionEnded         Kind = "session_ended"
+	ServiceEntered       Kind = "service_entered"
+	AuthorizationGranted Kind = "authorization_granted" // a client was given a code
+	AuthorizationRefused Kind = "authorization_refused" // a client, or a request in its name, was given none
+	FactorAdded          Kind = "factor_added"
+	FactorRemoved        Kind = "factor_removed"
+	AddressChanged       Kind = "address_changed"
+	AccountCreated       Kind = "account_created"
+	AccountChanged       Kind = "account_changed"
+	AccountDisabled      Kind = "account_disabled"
+	AccountEnabled       Kind = "account_enabled"
+	ClientChanged        Kind = "client_changed"
+	ConfigLoaded         Kind = "config_loaded"
+	CRLLoaded            Kind = "crl_loaded"
+	RevocationSkipped    Kind = "revocation_skipped"
+	AdminAction          Kind = "admin_action"   // Actor did Action on the command line
+	Exported             Kind = "audit_exported" // by Actor; Detail says what
 )
 
 // Event is one record. Its Browser is a name such as "Firefox 153, Linux", by which persons recognise their own logins, and not the

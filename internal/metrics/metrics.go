@@ -47,6 +47,7 @@ type Source interface {
 type Metrics struct {
 	registry   *prometheus.Registry
 	logins     *prometheus.CounterVec
+	authorized *prometheus.CounterVec
 	opened     *prometheus.CounterVec
 	ended      *prometheus.CounterVec
 	requests   *prometheus.CounterVec
@@ -75,6 +76,7 @@ func New(version string, source Source, now func() time.Time) *Metrics {
 	m := &Metrics{
 		registry:   prometheus.NewRegistry(),
 		logins:     counter("authgw_logins_total", "Logins that came to an end, by method, outcome and reason of a refusal.", "method", "outcome", "reason"),
+		authorized: counter("authgw_authorizations_total", "Requests of OpenID Connect clients that were answered, by outcome and reason of a refusal.", "outcome", "reason"),
 		opened:     counter("authgw_sessions_opened_total", "Sessions opened, by method.", "method"),
 		ended:      counter("authgw_sessions_ended_total", "Sessions ended before their time by this gateway, by reason.", "reason"),
 		requests:   counter("authgw_proxy_requests_total", "Requests to services, by service and class of the status; none: the client went before the answer.", "service", "status"),
@@ -88,7 +90,7 @@ func New(version string, source Source, now func() time.Time) *Metrics {
 			Name: "authgw_proxy_request_duration_seconds", Help: "From a request to a service to the head of its answer.", Buckets: latencies,
 		}, []string{"service"}),
 	}
-	m.registry.MustRegister(m.logins, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.unsent, m.psc, m.failed, m.loaded,
+	m.registry.MustRegister(m.logins, m.authorized, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.unsent, m.psc, m.failed, m.loaded,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newState(version, source, now))
 	for _, outcome := range []string{"success", "failed"} {
@@ -112,6 +114,10 @@ func (m *Metrics) Event(e audit.Event) {
 		m.logins.WithLabelValues(m.methods.bounded(e.Method), "success", "none").Inc()
 	case audit.LoginRefused:
 		m.logins.WithLabelValues(m.methods.bounded(e.Method), "refused", m.reasons.bounded(e.Reason)).Inc()
+	case audit.AuthorizationGranted:
+		m.authorized.WithLabelValues("success", "none").Inc()
+	case audit.AuthorizationRefused:
+		m.authorized.WithLabelValues("refused", m.reasons.bounded(e.Reason)).Inc()
 	case audit.SessionOpened:
 		m.opened.WithLabelValues(m.methods.bounded(e.Method)).Inc()
 	case audit.SessionEnded:

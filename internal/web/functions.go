@@ -18,6 +18,7 @@ func functions(c catalogue, a *assets, zone *time.Location) template.FuncMap {
 		"link":      link,
 		"local":     localPath,
 		"agentURL":  agentURL,
+		"clientURL": clientURL,
 		"phoneURL":  phoneURL,
 		"mailURL":   mailURL,
 		"groups":    groups,

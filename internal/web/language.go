@@ -38,6 +38,20 @@ func (p *Pages) Language(r *http.Request) string {
 	return preferredLanguage(r.Header.Get("Accept-Language"))
 }
 
+// Prefer remembers, while the browser is open, the first language that the pages know of tags separated by spaces, in a browser that has
+// chosen none: a service has asked for it (OpenID Connect Core 1.0, section 3.1.2.1, ui_locales).
+func (p *Pages) Prefer(w http.ResponseWriter, r *http.Request, tags string) {
+	if c, err := r.Cookie(languageCookie); err == nil && known(c.Value) != "" {
+		return
+	}
+	for tag := range strings.FieldsSeq(tags) {
+		if lang := known(tag); lang != "" {
+			http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: lang, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			return
+		}
+	}
+}
+
 // otherLanguage returns the language that the page offers to change to. The link is "?lang=…", so it is offered only where it
 // loses nothing: the page was asked for by GET, without any other query.
 func (p *Pages) otherLanguage(lang string, r *http.Request) string {

@@ -36,6 +36,36 @@ func localPath(s string) string {
 	return s
 }
 
+var (
+	ownSchemeForm = regexp.MustCompile(`^[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+$`)
+	unsafeInURL   = regexp.MustCompile(`[\x00-\x20\x7f"'<>\\^` + "`" + `{|}]`)
+)
+
+// clientURL returns s when it is a URL that a client of the OpenID provider may be answered at: of http or https, or of a scheme of its own, which
+// has a dot in it (RFC 8252, section 7.1), as none has that runs a script. Hence the type.
+func clientURL(s string) template.URL {
+	if unsafeInURL.MatchString(s) {
+		return ""
+	}
+	u, err := url.Parse(s)
+	if err != nil || u.User != nil || !isOrigin(u.Scheme+"://"+u.Host) && !ownSchemeForm.MatchString(u.Scheme) {
+		return ""
+	}
+	return template.URL(s)
+}
+
+// formTarget returns what the directive form-action calls the place of a URL (CSP Level 3, section 2.3.1), or an empty string.
+func formTarget(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || clientURL(s) == "" {
+		return ""
+	}
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return u.Scheme + ":"
+	}
+	return u.Scheme + "://" + u.Host
+}
+
 var agentURLForm = regexp.MustCompile(`^` + AgentScheme + `:[A-Za-z0-9/._~:?=&%-]*$`)
 
 // agentURL returns s when it is a URL for the agent. html/template refuses schemes that it does not know, hence the type.

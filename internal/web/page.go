@@ -19,7 +19,8 @@ type LoginPage struct {
 	Service string   // title of the service that the person wants; empty: the portal
 	Methods []string // names of the methods that the gateway offers: "card", …; each has its texts and its form POST /login/<name>
 	Browser string   // action, on this host, of the form for a browser with its own access to the card; may be empty
-	// Notice is a word of the catalogue shown above: "signed_out", "expired", "recent" (a change needs a new login), "psc_ended" (Pro Santé
+	// Notice is a word of the catalogue shown above: "signed_out", "expired", "recent" (a change needs a new login), "step_level", "step_method",
+	// "step_card", "step_recent", "step_person" (what the service asks for beside the session that there is), "psc_ended" (Pro Santé
 	// Connect has ended the session), "psc_other_person" (somebody else signed in there), "psc_logout", "psc_unavailable", or empty.
 	Notice      string
 	Unavailable map[string]string // of methods that do not work at the moment, why: "psc_down", "psc_wrong"
@@ -41,6 +42,45 @@ type Situation struct {
 	Structure  string // name
 	Place      string
 }
+
+// ConsentPage asks a person whether a client of the OpenID provider may be told what it asks for.
+type ConsentPage struct {
+	Person  Person
+	Service string   // title of the client
+	Host    string   // where it is; may be empty
+	Told    []string // what it will be told, words of the catalogue: identity, profile, email, national_id, profession, structures, card, situation, psc, offline_access
+	Action  string   // of the form; the fields are "request" and "answer" (agree or refuse)
+	Request string
+	Target  string // where the answer leads to in the end, for the policy of the page
+}
+
+// ClientRefusedPage tells a person that a client of the OpenID provider is not open to them. Reason is a word of the catalogue: profession,
+// structure, card_type.
+type ClientRefusedPage struct {
+	Person  Person
+	Service string // title of the client
+	Reason  string
+	Support string // support code
+	Action  string // of the form that leads back to the client; the field is "request"
+	Request string
+	Target  string // as in ConsentPage
+}
+
+// ReturnPage leads a person back to a client of the OpenID provider, by itself.
+type ReturnPage struct {
+	Service string // title of the client
+	Next    string // URL of http, https, or of a scheme of its own with a dot in it
+}
+
+// FormPostPage sends fields to a client of the OpenID provider, by itself where scripts run (OAuth 2.0 Form Post Response Mode).
+type FormPostPage struct {
+	Service string // title of the client
+	Action  string // http or https URL
+	Fields  []Field
+}
+
+// Field is one of a form.
+type Field struct{ Name, Value string }
 
 // WaitPage stays open beside the agent's tab while a card login is under way. Its script polls StatusURL, every second and for
 // 150 s at most, for the JSON object {"state":"waiting"}, or "fetched" (the agent has the login), "done" (signed in), "over".
@@ -300,7 +340,7 @@ type SigningOutPage struct {
 type SignedOutPage struct{}
 
 // ErrorPage tells a person what happened and what to do. Code is a word of the catalogue: a reason of package certs with the
-// prefix "card_" (card_expired …), or one of: bad_request, not_found, too_large, timeout, unavailable, internal, forbidden,
+// prefix "card_" (card_expired …), or one of: bad_request, oidc_request (a service asks for a login in a way that cannot be answered), not_found, too_large, timeout, unavailable, internal, forbidden,
 // login_unknown (the login is over, was used, or belongs to another browser), session_over (a form came without a session),
 // passkey_refused, qr_network (no login with a phone from this network), misdirected, backend_down, backend_slow, service_not_allowed
 // (the service is not open to this person), level_too_low (the service asks for a stronger login), no_account, account_ambiguous (two accounts match), account_disabled, register_needed (the
@@ -369,30 +409,34 @@ type AgentGateway struct {
 	Title, URL string
 }
 
-func (LoginPage) template() string        { return "login" }
-func (SituationPage) template() string    { return "situation" }
-func (WaitPage) template() string         { return "wait" }
-func (PortalPage) template() string       { return "portal" }
-func (RegisterPage) template() string     { return "register" }
-func (RegisterCodePage) template() string { return "register_code" }
-func (RegisteredPage) template() string   { return "registered" }
-func (AccountPage) template() string      { return "account" }
-func (OTPPage) template() string          { return "otp" }
-func (OTPCodePage) template() string      { return "otp_code" }
-func (PasswordPage) template() string     { return "password" }
-func (InvitationPage) template() string   { return "invitation" }
-func (TOTPPage) template() string         { return "totp" }
-func (RecoveryPage) template() string     { return "recovery" }
-func (PasskeyPage) template() string      { return "passkey" }
-func (PasskeyAddPage) template() string   { return "passkey_add" }
-func (PhoneAddPage) template() string     { return "phone_add" }
-func (QRPage) template() string           { return "qr" }
-func (PhonePage) template() string        { return "phone" }
-func (SigningOutPage) template() string   { return "signing_out" }
-func (SignedOutPage) template() string    { return "signed_out" }
-func (ErrorPage) template() string        { return "error" }
-func (AgentStatusPage) template() string  { return "agent_status" }
-func (AgentPINPage) template() string     { return "agent_pin" }
-func (AgentChoicePage) template() string  { return "agent_choice" }
-func (AgentErrorPage) template() string   { return "agent_error" }
-func (AgentHomePage) template() string    { return "agent_home" }
+func (LoginPage) template() string         { return "login" }
+func (SituationPage) template() string     { return "situation" }
+func (ConsentPage) template() string       { return "consent" }
+func (ClientRefusedPage) template() string { return "client_refused" }
+func (ReturnPage) template() string        { return "return" }
+func (FormPostPage) template() string      { return "form_post" }
+func (WaitPage) template() string          { return "wait" }
+func (PortalPage) template() string        { return "portal" }
+func (RegisterPage) template() string      { return "register" }
+func (RegisterCodePage) template() string  { return "register_code" }
+func (RegisteredPage) template() string    { return "registered" }
+func (AccountPage) template() string       { return "account" }
+func (OTPPage) template() string           { return "otp" }
+func (OTPCodePage) template() string       { return "otp_code" }
+func (PasswordPage) template() string      { return "password" }
+func (InvitationPage) template() string    { return "invitation" }
+func (TOTPPage) template() string          { return "totp" }
+func (RecoveryPage) template() string      { return "recovery" }
+func (PasskeyPage) template() string       { return "passkey" }
+func (PasskeyAddPage) template() string    { return "passkey_add" }
+func (PhoneAddPage) template() string      { return "phone_add" }
+func (QRPage) template() string            { return "qr" }
+func (PhonePage) template() string         { return "phone" }
+func (SigningOutPage) template() string    { return "signing_out" }
+func (SignedOutPage) template() string     { return "signed_out" }
+func (ErrorPage) template() string         { return "error" }
+func (AgentStatusPage) template() string   { return "agent_status" }
+func (AgentPINPage) template() string      { return "agent_pin" }
+func (AgentChoicePage) template() string   { return "agent_choice" }
+func (AgentErrorPage) template() string    { return "agent_error" }
+func (AgentHomePage) template() string     { return "agent_home" }

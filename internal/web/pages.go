@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 )
 
@@ -75,7 +76,28 @@ func (PhonePage) headers(h http.Header) {
 	h.Set("Permissions-Policy", permissions("camera=(self)"))
 }
 
+func (p ConsentPage) headers(h http.Header)       { mayLeadTo(h, p.Target) }
+func (p ClientRefusedPage) headers(h http.Header) { mayLeadTo(h, p.Target) }
+func (p FormPostPage) headers(h http.Header)      { mayLeadTo(h, p.Action) }
+
+// mayLeadTo lets the forms of a page end up at a URL, by redirects or at once.
+func mayLeadTo(h http.Header, target string) {
+	origin := formTarget(target)
+	if origin == "" {
+		return
+	}
+	const own = "form-action 'self'"
+	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), own, own+" "+origin, 1))
+}
+
 func (p AgentStatusPage) refresh() string { return "1" }
+
+func (p ReturnPage) refresh() string {
+	if clientURL(p.Next) == "" {
+		return ""
+	}
+	return "0; url=" + p.Next
+}
 
 func (p SigningOutPage) refresh() string {
 	if link(p.Next) == "" {
@@ -84,18 +106,20 @@ func (p SigningOutPage) refresh() string {
 	return "0; url=" + p.Next
 }
 
-func (p LoginPage) person() *Person        { return p.Person }
-func (p PortalPage) person() *Person       { return &p.Person }
-func (p RegisterPage) person() *Person     { return &p.Person }
-func (p RegisterCodePage) person() *Person { return &p.Person }
-func (p RegisteredPage) person() *Person   { return &p.Person }
-func (p AccountPage) person() *Person      { return &p.Person }
-func (p PasswordPage) person() *Person     { return &p.Person }
-func (p TOTPPage) person() *Person         { return &p.Person }
-func (p RecoveryPage) person() *Person     { return &p.Person }
-func (p PasskeyAddPage) person() *Person   { return &p.Person }
-func (p PhoneAddPage) person() *Person     { return &p.Person }
-func (p ErrorPage) person() *Person        { return p.Person }
+func (p LoginPage) person() *Person         { return p.Person }
+func (p ConsentPage) person() *Person       { return &p.Person }
+func (p ClientRefusedPage) person() *Person { return &p.Person }
+func (p PortalPage) person() *Person        { return &p.Person }
+func (p RegisterPage) person() *Person      { return &p.Person }
+func (p RegisterCodePage) person() *Person  { return &p.Person }
+func (p RegisteredPage) person() *Person    { return &p.Person }
+func (p AccountPage) person() *Person       { return &p.Person }
+func (p PasswordPage) person() *Person      { return &p.Person }
+func (p TOTPPage) person() *Person          { return &p.Person }
+func (p RecoveryPage) person() *Person      { return &p.Person }
+func (p PasskeyAddPage) person() *Person    { return &p.Person }
+func (p PhoneAddPage) person() *Person      { return &p.Person }
+func (p ErrorPage) person() *Person         { return p.Person }
 
 // NewPages checks site and prepares its pages.
 func NewPages(site Site) (*Pages, error) {
@@ -173,7 +197,7 @@ func parseTemplates(lang string, a *assets) (map[string]func() (*template.Templa
 
 func pageNames() []string {
 	return []string{
-		"login", "situation", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "invitation", "totp", "recovery", "signing_out", "signed_out", "error",
+		"login", "situation", "consent", "client_refused", "return", "form_post", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "invitation", "totp", "recovery", "signing_out", "signed_out", "error",
 		"login", "wait", "portal", "register", "register_code", "registered", "account", "signing_out", "signed_out", "error",
 		"passkey", "passkey_add", "phone_add", "qr", "phone",
 		"agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home",

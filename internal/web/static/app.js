@@ -90,6 +90,7 @@
     button.addEventListener("click", function () { window.print(); });
   }
 
+  for (const form of document.querySelectorAll("form[data-send]")) { form.submit(); }
   for (const button of document.querySelectorAll("[data-print]")) { print(button); }
   for (const form of document.querySelectorAll("form[data-wait]")) { followLogin(form); }
   for (const menu of document.querySelectorAll("details.menu")) { closeMenu(menu); }

@@ -1,0 +1,64 @@
+package web_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"promess/authgw/internal/web"
+)
+
+// G8: an answer leads to where a client may be, and never runs a script. What the policy of a page lets its form lead to is that place alone.
+func TestG8AnswersLeadToPlacesOnly(t *testing.T) {
+	for next, want := range map[string]struct{ refresh, form string }{
+		"https://agenda.example:8443/cb?code=x":        {"0; url=https://agenda.example:8443/cb?code=x", "form-action 'self' https://agenda.example:8443;"},
+		"http://127.0.0.1:4711/cb?code=x":              {"0; url=http://127.0.0.1:4711/cb?code=x", "form-action 'self' http://127.0.0.1:4711;"},
+		"fr.example.app:/cb?code=x":                    {"0; url=fr.example.app:/cb?code=x", "form-action 'self' fr.example.app:;"},
+		"javascript:alert(1)":                          {"", "form-action 'self';"},
+		"java.script:alert('1')":                       {"", "form-action 'self';"},
+		"data:text/html,x":                             {"", "form-action 'self';"},
+		"https://agenda.example/cb; script-src *":      {"", "form-action 'self';"},
+		"https://agenda.example/\r\nX: y":              {"", "form-action 'self';"},
+		"https://user@agenda.example/cb":               {"", "form-action 'self';"},
+		"//agenda.example/cb":                          {"", "form-action 'self';"},
+		"/local":                                       {"", "form-action 'self';"},
+		"https://agenda.example;script-src.example/cb": {"", "form-action 'self';"},
+		"": {"", "form-action 'self';"},
+	} {
+		p := pages(t, web.Site{})
+		w := render(t, p, "fr", http.StatusOK, web.ReturnPage{Service: "Agenda", Next: next})
+		if got := w.Header().Get("Refresh"); got != want.refresh {
+			t.Errorf("%q: Refresh %q, want %q", next, got, want.refresh)
+		}
+		if linked := strings.Contains(w.Body.String(), `class="button wide" href=`); linked != (want.refresh != "") {
+			t.Errorf("%q: a link is there: %v", next, linked)
+		}
+		w = render(t, p, "fr", http.StatusOK, web.ConsentPage{Service: "Agenda", Action: "/oauth/consent", Target: next})
+		if got := w.Header().Get("Content-Security-Policy"); !strings.Contains(got, want.form) {
+			t.Errorf("%q: policy %q, want %q in it", next, got, want.form)
+		}
+	}
+}
+
+// OpenID Connect Core 1.0, section 3.1.2.1: ui_locales is a list, the most wanted first. What the person has chosen counts more.
+func TestServiceMayPreferALanguage(t *testing.T) {
+	p := pages(t, web.Site{})
+	for tags, want := range map[string]string{"de en-GB fr": "en", "fr-CA": "fr", "de": "", "": "", "../en": ""} {
+		w := httptest.NewRecorder()
+		p.Prefer(w, httptest.NewRequest(http.MethodGet, "https://auth.example/", nil), tags)
+		got := ""
+		for _, c := range w.Result().Cookies() {
+			got = c.Value
+		}
+		if got != want {
+			t.Errorf("%q: %q, want %q", tags, got, want)
+		}
+	}
+	r := httptest.NewRequest(http.MethodGet, "https://auth.example/", nil)
+	r.AddCookie(&http.Cookie{Name: "__Host-lang", Value: "fr"})
+	w := httptest.NewRecorder()
+	if p.Prefer(w, r, "en"); len(w.Result().Cookies()) != 0 {
+		t.Error("a service has changed the language that the person chose")
+	}
+}
