@@ -44,6 +44,7 @@ func TestScripts(t *testing.T) {
 			"hangup": hangup,
 			"taken":  taken,
 			"sql":    changeDatabase,
+			"keep":   keep,
 		},
 	})
 }
@@ -141,6 +142,20 @@ func changeDatabase(ts *testscript.TestScript, neg bool, args []string) {
 	defer db.Close()
 	_, err = db.Exec(args[1])
 	ts.Check(err)
+}
+
+// keep sets a variable to what an expression finds in the last standard output: keep NAME EXPRESSION
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep NAME EXPRESSION")
+	}
+	what, err := regexp.Compile(args[1])
+	ts.Check(err)
+	found := what.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(found) != 2 {
+		ts.Fatalf("standard output has no %q", args[1])
+	}
+	ts.Setenv(args[0], found[1])
 }
 
 var (

@@ -55,14 +55,20 @@ func openAccounts(ctx context.Context, c *config.Gateway, stderr io.Writer) (*ac
 }
 
 // begin opens the audit trail and writes down who is about to do what: without that nothing is done.
-func (a *accounts) begin(ctx context.Context, action, subject, detail string) (err error) {
+func (a *accounts) begin(ctx context.Context, action, subject, detail string) error {
+	return a.beginOn(ctx, action, audit.Event{Subject: subject, Detail: detail})
+}
+
+// beginOn is begin for what e says it is about.
+func (a *accounts) beginOn(ctx context.Context, action string, e audit.Event) (err error) {
 	if a.trail == nil {
 		if a.trail, err = a.openAudit(ctx); err != nil {
 			return err
 		}
 	}
 	a.action, a.actor = action, audit.Operator()
-	return a.record(audit.Event{Kind: audit.AdminAction, Subject: subject, Detail: detail})
+	e.Kind = audit.AdminAction
+	return a.record(e)
 }
 
 // close ends the trail and closes the database.

@@ -73,7 +73,7 @@ func readClient(s *section, own []string) Client {
 	c.SecretFile = optional(s, "secret_file", "", orOff(clientSecretFile))
 	c.JWKSFile = optional(s, "jwks_file", "", orOff(jwksFile))
 	if c.JWKSFile != "" {
-		c.JWKS, _ = readJWKS(c.JWKSFile) // what cannot be read was reported
+		c.JWKS, _ = ReadJWKS(c.JWKSFile) // what cannot be read was reported
 	}
 	s.close()
 	c.check(s, own, at)
@@ -185,13 +185,14 @@ func jwksFile(v value) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if _, err := readJWKS(name); err != nil {
+	if _, err := ReadJWKS(name); err != nil {
 		return "", fmt.Errorf("a JWK set expected at %s: %w", quote(name), err)
 	}
 	return name, nil
 }
 
-func readJWKS(name string) (json.RawMessage, error) {
+// ReadJWKS reads the file of a client's keys. What is in it, package client says.
+func ReadJWKS(name string) (json.RawMessage, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, errors.New(reason(err))
