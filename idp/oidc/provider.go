@@ -21,8 +21,13 @@ import (
 	"net/http"
 	"time"
 
+	lib "github.com/zitadel/oidc/v3/pkg/oidc"
+	"github.com/zitadel/schema"
+
 	"promess/authgw/idp"
 	"promess/authgw/internal/client"
+	"promess/authgw/internal/keyring"
+	"promess/authgw/internal/limit"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/web"
 )
@@ -42,16 +47,19 @@ const (
 	devicePath     = "/oauth/device_authorization"
 )
 
-// Config is what a Provider is made of. Every field is needed.
+// Config is what a Provider is made of. Every field is needed, but the last.
 type Config struct {
 	Server  *idp.Server
 	Issuer  string // the origin of the auth host
 	Clients Clients
-	Ring    Ring
+	Ring    *keyring.Ring
 	Store   *store.Store
 	Pages   *web.Pages // of the auth host
 	Log     *slog.Logger
 	Now     func() time.Time
+
+	// ClientCertOrigin is the origin of the host where clients prove themselves with a TLS certificate; empty: they do not.
+	ClientCertOrigin string
 }
 
 // Clients are those that may ask.
@@ -60,20 +68,26 @@ type Clients interface {
 	Client(ctx context.Context, id string) (*client.Client, error)
 }
 
-// Ring is what the provider has of the keys of all gateways. *keyring.Ring is one.
-type Ring interface {
-	// Pairwise returns what a sector knows an account by: always the same, nothing that another sector's can be told from.
-	Pairwise(sector, subject string) string
-}
-
 // Provider is an OpenID provider.
 type Provider struct {
 	Config
+	decoder *schema.Decoder // of parameters, for the library
+	encoder *schema.Encoder
+
+	kept  limit.Sources // requests that are kept for a login
+	noise limit.Sources // refusals for which nothing was looked at
 }
+
+var _ idp.Asker = (*Provider)(nil)
 
 // New returns a provider, whose Routes belong to the auth host.
 func New(c Config) (*Provider, error) {
-	return &Provider{Config: c}, nil
+	p := &Provider{
+		Config: c, decoder: schema.NewDecoder(), encoder: lib.NewEncoder(),
+		kept: limit.Sources{PerSecond: 10, AtOnce: 200}, noise: limit.Sources{PerSecond: 0.2, AtOnce: 100},
+	}
+	p.decoder.IgnoreUnknownKeys(true)
+	return p, nil
 }
 
 // Routes adds its handlers to the auth host.

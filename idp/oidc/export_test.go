@@ -1,0 +1,17 @@
+package oidc
+
+import (
+	"context"
+	"encoding/json"
+
+	"promess/authgw/internal/store"
+)
+
+// Claims are those of a person, as the client of a grant's body gets them.
+func (p *Provider) Claims(ctx context.Context, v store.Session, body []byte, scopes ...string) (map[string]any, error) {
+	var g granted
+	if err := json.Unmarshal(body, &g); err != nil {
+		return nil, err
+	}
+	return p.claims(ctx, v, g, scopes)
+}
