@@ -16,7 +16,7 @@ func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, method string, f
 // looksAtNothing says whether a refusal of a reason costs neither side anything: no proof was looked at, no login was there.
 func looksAtNothing(reason string) bool {
 	switch reason {
-	case "throttled", "login_unknown", "other_browser", "qr_network":
+	case "throttled", "login_unknown", "login_over", "state_unknown", "other_browser", "qr_network":
 		return true
 	}
 	return false

@@ -127,6 +127,26 @@ func testF7CodeOfAnotherLoginOpensNothing(t *testing.T, k psctest.Kind) {
 	}
 }
 
+// G10: the audit trail is never shortened, and anybody can open the address of a return, or of a choice, that nobody has begun.
+func TestG10FloodOfReturnsThatNobodyBeganDoesNotFillTheAudit(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	for range 100 {
+		for _, at := range []string{psc.CallbackPath + "?code=x&state=x", psc.CallbackPath, "/login/psc/situation/x"} {
+			if p := b.get(auth + at); p.status != http.StatusForbidden || !strings.Contains(p.body, textUnknown) {
+				t.Fatalf("%s = %d: %.300s", at, p.status, p.body)
+			}
+		}
+	}
+	if n := len(w.events(t, audit.LoginRefused)); n < 100 || n > 200 { // as of others that cost nothing: a hundred, and one in five seconds
+		t.Errorf("%d of 300 refusals are in the audit, want 100 and a few", n)
+	}
+	if !strings.Contains(w.log.String(), "refusal not recorded") {
+		t.Error("what was not recorded is not in the log")
+	}
+	b.wantRefused(b.logIn(""), http.StatusForbidden, textCancelled, "cancelled") // of somebody who was at PSC
+}
+
 // A form of another site neither begins a login, nor chooses, nor signs out.
 func TestFormsOfOtherSitesDoNothing(t *testing.T) {
 	w := newWorld(t)
