@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os"
 	"strings"
@@ -11,34 +12,58 @@ import (
 	"promess/authgw/internal/psctest"
 )
 
-// offerPSC starts a stand-in for Pro Santé Connect, and the gateway, which has a key file, anew with it as a way in.
-func (w *world) offerPSC(t *testing.T) *psctest.Server {
+// pscWorld is a workstation and a gateway that offers Pro Santé Connect, before a stand-in for it.
+type pscWorld struct {
+	*postWorld
+	psc         *psctest.Server
+	before      []byte // the configuration without the section psc
+	certificate tls.Certificate
+	authorities *psctest.Authority // that the stand-in trusts
+}
+
+// secretLines are those of the client that has a secret; certificateClient is one that has a certificate.
+const (
+	secretLines       = "client_id: promess\n  client_secret_file: psc-secret\n"
+	certificateClient = "promess-certificate"
+)
+
+// newPSCWorld starts everything. The stand-in is oidc-provider, which knows the gateway as two clients.
+func newPSCWorld(t *testing.T) *pscWorld {
 	t.Helper()
-	client := pscstub.Client{
-		ID: "promess", Secret: "the right secret", RedirectURIs: []string{w.auth("/login/psc/callback")}, LogoutURIs: []string{w.auth("/logout")},
-	}
-	s := psctest.Go{}.Start(w.t, psctest.Config{PKI: w.pki, Clients: []pscstub.Client{client}})
-	w.write(t, "psc-secret", []byte("the right secret\n"))
-	before, err := os.ReadFile(w.path("authgw.yaml"))
-	if err != nil {
+	w := &pscWorld{postWorld: newPostWorld(t), authorities: psctest.NewAuthority(t)}
+	w.certificate = w.authorities.Issue(t, "gateway")
+	var err error
+	if w.before, err = os.ReadFile(w.path("authgw.yaml")); err != nil {
 		t.Fatal(err)
 	}
+	there, back := []string{w.auth("/login/psc/callback")}, []string{w.auth("/logout")}
+	w.psc = psctest.InstallNPM(t).Start(t, psctest.Config{PKI: w.pki, Clients: []pscstub.Client{
+		{ID: "promess", Secret: "the right secret", RedirectURIs: there, LogoutURIs: back},
+		{
+			ID: certificateClient, CertificateSubject: w.certificate.Leaf.Subject.String(), CertificateRoots: w.authorities.Roots(),
+			RedirectURIs: there, LogoutURIs: back,
+		},
+	}})
+	w.write(t, "psc-secret", []byte("the right secret\n"))
 	w.gateway.stop(t)
-	w.write(t, "authgw.yaml", fmt.Appendf(before, `psc:
+	w.write(t, "authgw.yaml", w.withPSC(secretLines))
+	w.start(t)
+	return w
+}
+
+// withPSC is the configuration with the section psc and lines of it.
+func (w *pscWorld) withPSC(lines string) []byte {
+	return fmt.Appendf(nil, `%s
+psc:
   environment: sandbox
   issuer: %s
   hosts: [%q, %q]
-  client_id: promess
-  client_secret_file: psc-secret
   ca: root.crt
-`, s.Issuer(), s.Hosts()[0], s.Hosts()[1]))
-	w.gateway = startProcess(w.t, nil, binaries.authgw, "serve", "--config", w.path("authgw.yaml"))
-	w.gateway.await(t, "authgw serves")
-	return s
+  %s`, w.before, w.psc.Issuer(), w.psc.Hosts()[0], w.psc.Hosts()[1], lines)
 }
 
 // toPSC opens a page without a session, and presses the button.
-func (w *world) toPSC(t *testing.T, tab *tab, url string) {
+func (w *pscWorld) toPSC(t *testing.T, tab *tab, url string) {
 	t.Helper()
 	tab.open(t, url)
 	tab.await(t, "S'identifier avec Pro Santé Connect")
@@ -51,11 +76,39 @@ func choose(t *testing.T, tab *tab, person string) {
 	tab.click(t, fmt.Sprintf(`button[name=person][value=%q]`, person))
 }
 
-// TestProSanteConnect goes through what a person sees of it, in one browser.
+// TestProSanteConnect plays the scenarios of issue 5, point 7, as a person sees them: one gateway, one Chromium, a profile of it for each
+// person. idp/psc plays them without a browser, before both stand-ins (scenarios there says where).
 func TestProSanteConnect(t *testing.T) {
-	w := newPostWorld(t)
-	s := w.offerPSC(t)
-	tab := w.browser.browser(t)
+	w := newPSCWorld(t)
+	if !t.Run("a day of several persons", w.day) {
+		return // whoever comes next has an account by then
+	}
+	made := len(w.events(t, audit.AccountCreated))
+	t.Run("answers that open a session", w.answersThatOpen)
+	t.Run("answers that open nothing", w.answersThatDoNot)
+	t.Run("the keys change", w.keysThatChange)
+	t.Run("a return that comes twice", w.returnTwice)
+	t.Run("the back button", w.backButton)
+	t.Run("a return in another browser", w.otherBrowser)
+	t.Run("two tabs", w.twoTabs)
+	t.Run("a renewal that is refused", w.renewalRefused)
+	t.Run("the token endpoint does not answer", w.timeOut)
+	t.Run("the gateway has a certificate", w.clientCertificate)
+	if n := len(w.events(t, audit.AccountCreated)); n != made {
+		t.Errorf("%d accounts were made since the first logins", n-made)
+	}
+	printed := w.gateway.out.String()
+	for _, token := range w.psc.Tokens() {
+		if strings.Contains(printed, token) {
+			t.Errorf("the gateway printed a token %s…", token[:12])
+		}
+	}
+}
+
+// day is the inscription, the second login, a cancelled one, two situations, a change of cards, and the sign-out with and without a state
+// that comes back: in one browser.
+func (w *pscWorld) day(t *testing.T) {
+	s, tab := w.psc, w.browser.browser(t)
 
 	w.toPSC(t, tab, w.mail("/"))
 	choose(t, tab, pscstub.Doctor)

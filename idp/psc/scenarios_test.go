@@ -7,9 +7,8 @@ import (
 )
 
 // scenarios says which test plays each scenario of issue 5, point 7, and some more. By the type of the functions, all of them run before
-// both stand-ins, which play it with the same quirks. What a browser adds is in e2e: TestProSanteConnect (inscription, second login,
-// cancel, two situations, change of cards, logout with and without state) and TestProSanteConnectInABrowserWithAPast (two tabs, the back
-// button, a return that is opened again or in another browser, refused answers, an end that the person is told of).
+// both stand-ins, which play it with the same quirks. Those of the issue are played in Chromium too, before oidc-provider, by
+// TestProSanteConnect of package e2e: what the person reads, whether a session is open, and what the audit says of it.
 var _ = map[string][]func(*testing.T, psctest.Kind){
 	"first login and second login":            {testFirstLoginMakesTheAccountAndASecondFindsIt, testRequestSaysWhatPSCAsksFor},
 	"account of a card":                       {testF9AnAccountOfACardIsOpenedByPSC, testPersonOfAStructureHasHerIdentifierAsCardsDo},

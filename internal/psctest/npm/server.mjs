@@ -162,14 +162,17 @@ provider.IdToken.prototype.issue = function issueWithHash(options) {
   return issue.call(this, options);
 };
 
-// forget takes the provider's session away from a request.
-function forget(ctx) {
-  const cookies = (ctx.req.headers.cookie ?? '').split(/; */).filter((c) => !c.startsWith(`${provider.cookieName('session')}=`));
+// forget takes a cookie of the provider's away from a request: its session, or another.
+function forget(ctx, name = 'session') {
+  const cookies = (ctx.req.headers.cookie ?? '').split(/; */).filter((c) => !c.startsWith(`${provider.cookieName(name)}=`));
   ctx.req.headers.cookie = cookies.join('; ');
 }
 
 async function choice(ctx) {
   ctx.set('cache-control', 'no-store');
+  // All tabs of a browser share one cookie, that of the login that began last. At PSC the address says which login a tab is for.
+  forget(ctx, 'interaction');
+  ctx.req.headers.cookie += `; ${provider.cookieName('interaction')}=${ctx.query.login}`;
   const interaction = await provider.interactionDetails(ctx.req, ctx.res);
   if (ctx.query.login !== interaction.uid) ctx.throw(400, 'another login');
   if (ctx.method === 'GET') {
