@@ -19,9 +19,9 @@ var (
 	schemePattern = regexp.MustCompile(`^[a-z][a-z0-9+.-]*$`)                  // RFC 3986, section 3.1, in lower case
 	numberPattern = regexp.MustCompile(`^(0x[0-9a-f]*|[0-9]+)$`)               // what a browser takes for part of an IPv4 address
 	// What stands in a path or a query as it is, or escaped (RFC 3986, sections 3.3 and 3.4), but @: a reader that errs takes what is before it
-	// for a user (F1).
+	// for a user (F1). Nor does ' in a query, which browsers escape.
 	pathPattern  = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()+,;=:/-]|%[0-9A-Fa-f]{2})*$`)
-	queryPattern = regexp.MustCompile(`^([A-Za-z0-9._~!$&'()+,;=:/?-]|%[0-9A-Fa-f]{2})*$`)
+	queryPattern = regexp.MustCompile(`^([A-Za-z0-9._~!$&()+,;=:/?-]|%[0-9A-Fa-f]{2})*$`)
 	// Escapes of control characters, of a backslash and of DEL, which servers in between decode.
 	escapePattern = regexp.MustCompile(`(?i)%([01][0-9a-f]|5c|7f)`)
 	// A segment that is . or .., escaped or not, which browsers take away.
