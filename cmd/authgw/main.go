@@ -35,6 +35,8 @@ func commands() []cli.Command {
 		clientSet(),
 		clientRemove(),
 		clientRotateSecret(),
+		keysList(),
+		keysRotate(),
 		auditVerify(),
 		auditExport(),
 		hashCommand(),

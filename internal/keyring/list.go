@@ -33,24 +33,24 @@ func List(ctx context.Context, st *store.Store, now time.Time) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make([]Info, 0, len(rows))
-	current := map[string]string{} // by alg, the last of those that are active
+	var every []*held // without what is secret
 	for _, row := range rows {
-		all = append(all, Info{row.ID, row.Alg, Expired, row.Created, row.Active, row.Expires})
-		if !row.Active.After(now) {
-			current[row.Alg] = row.ID
-		}
+		every = append(every, &held{id: row.ID, alg: row.Alg, created: row.Created, active: row.Active, expires: row.Expires})
 	}
-	for i, k := range all {
+	var all []Info
+	for _, h := range every {
+		k := Info{h.id, h.alg, Expired, h.created, h.active, h.expires}
+		good := inOrder(every, h.alg, now)
 		switch {
-		case !k.Expires.IsZero() && !now.Before(k.Expires):
-		case current[k.Alg] == k.ID:
-			all[i].State = Current
-		case k.Active.After(now):
-			all[i].State = Next
+		case !slices.Contains(good, h):
+		case good[0] == h:
+			k.State = Current
+		case h.active.After(now):
+			k.State = Next
 		default:
-			all[i].State = Previous
+			k.State = Previous
 		}
+		all = append(all, k)
 	}
 	slices.SortStableFunc(all, func(a, b Info) int { return cmp.Or(cmp.Compare(a.Alg, b.Alg), b.Active.Compare(a.Active)) })
 	return all, nil

@@ -41,7 +41,7 @@ func (r *Ring) Rotate(ctx context.Context, alg string, atOnce bool) (Rotation, e
 	}
 	now := r.now()
 	if !atOnce && old.Active.After(now) {
-		return Rotation{}, fmt.Errorf("%w: %q, from %s", ErrNext, old.ID, old.Active.Format(time.RFC3339))
+		return Rotation{}, fmt.Errorf("%s: %w: %q, from %s", alg, ErrNext, old.ID, old.Active.Format(time.RFC3339))
 	}
 	h, err := generate(alg, now)
 	if err != nil {
@@ -80,5 +80,5 @@ func (r *Ring) newest(ctx context.Context, alg string) (store.Key, error) {
 			return row, nil
 		}
 	}
-	return store.Key{}, fmt.Errorf("%s: %w", alg, ErrNoKey)
+	return store.Key{}, fmt.Errorf("%s: %w: it is made when it is first needed", alg, ErrNoKey)
 }

@@ -58,7 +58,8 @@ func TestRotationWithOverlap(t *testing.T) {
 func TestRotationAtOnceWithdraws(t *testing.T) {
 	each(t, func(t *testing.T, name string) {
 		keys, c := keyFile(t, line("k1")), newClock()
-		a, b := open(t, database(t, name), keys, c), open(t, database(t, name), keys, c)
+		sa := database(t, name)
+		a, b := open(t, sa, keys, c), open(t, database(t, name), keys, c)
 		first := sign(t, a, keyring.ES256)
 		rotate(t, a, keyring.ES256, false)
 		c.advance(time.Hour)
@@ -75,6 +76,15 @@ func TestRotationAtOnceWithdraws(t *testing.T) {
 			set := published(t, r)
 			if verifies(t, set, first) || verifies(t, set, second) || len(set.Keys) != 1 || len(r.Public()) != 1 {
 				t.Errorf("gateway %d still publishes withdrawn keys", i)
+			}
+			all, err := keyring.List(t.Context(), sa, c.now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, k := range all {
+				if want := map[bool]string{true: keyring.Current, false: keyring.Expired}[k.ID == done.ID]; k.Alg == keyring.ES256 && k.State != want {
+					t.Errorf("the list says of %q that it is %q, want %q", k.ID, k.State, want)
+				}
 			}
 			if token := sign(t, r, keyring.ES256); signing(t, r, keyring.ES256).ID != done.ID || !verifies(t, set, token) {
 				t.Errorf("gateway %d does not sign with the new key at once", i)
