@@ -76,23 +76,26 @@ type Provider struct {
 
 	kept  limit.Sources // requests that are kept for a login
 	noise limit.Sources // refusals for which nothing was looked at
+	back  back
 }
 
 var _ idp.Asker = (*Provider)(nil)
 
-// New returns a provider, whose Routes belong to the auth host.
+// New returns a provider, whose Routes belong to the auth host. Close must follow when another takes its place.
 func New(c Config) (*Provider, error) {
 	p := &Provider{
 		Config: c, decoder: schema.NewDecoder(), encoder: lib.NewEncoder(),
 		kept: limit.Sources{PerSecond: 10, AtOnce: 200}, noise: limit.Sources{PerSecond: 0.2, AtOnce: 100},
 	}
 	p.decoder.IgnoreUnknownKeys(true)
+	p.hear()
 	return p, nil
 }
 
 // Routes adds its handlers to the auth host.
 func (p *Provider) Routes(mux *http.ServeMux) {
 	p.frontRoutes(mux)
+	p.backRoutes(mux)
 }
 
 // granted is what a grant was given on: the body of its row.

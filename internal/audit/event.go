@@ -27,6 +27,8 @@ const (
 	AccountDisabled      Kind = "account_disabled"
 	AccountEnabled       Kind = "account_enabled"
 	ClientChanged        Kind = "client_changed"
+	ClientRefused        Kind = "client_refused" // at an endpoint that it calls itself, without a person
+	GrantEnded           Kind = "grant_ended"    // what a client was given ended before the session did
 	ConfigLoaded         Kind = "config_loaded"
 	CRLLoaded            Kind = "crl_loaded"
 	RevocationSkipped    Kind = "revocation_skipped"
