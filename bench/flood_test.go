@@ -5,16 +5,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"encoding/base64"
-	"fmt"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -31,10 +28,11 @@ const (
 )
 
 // BenchmarkFlood starts 'authgw serve' on a database with 10,000 persons who have a password and an open session, sends requests of the
-// sessions through it to a service, and in every second window 200 wrong logins a second beside them. Quiet and flood take turns, so that
-// what else the machine does falls on both. Each of the 200 names another person than the one before; first they come from 200 network
-// addresses, so that nearly nobody is held up, and each password is to be compared; then from one, which is soon made to wait. The program
-// that asks, the service and the gateway share the processors. It reports
+// sessions through it to a service, and in every second window 200 wrong logins a second beside them. Both come by chance (a Poisson process),
+// as people do. Quiet and flood take turns, so that what else the machine does falls on both. Each of the 200 names another person than the
+// one before; first they come from 200 network addresses, so that nearly nobody is held up, and each password is to be compared; then from
+// one, which is soon made to wait. Those who use sessions, the service and the gateway share the processors; the attacker is a process that
+// takes what they leave. It reports
 //
 //	quiet-p99-ms, flood-p99-ms   of the requests of open sessions, over all windows of a kind; p50 likewise
 //	ratio                        of the two p99
@@ -64,9 +62,8 @@ func flood(b *testing.B, sources int) {
 	time.Sleep(2 * time.Second) // idle, and for two looks at what others have changed: before the first nothing is kept
 	w.visit(b, cookies, 1)
 
-	v, a := newVisitor(b, w, cookies), newAttacker(w, sources)
+	v, a := newVisitor(b, w, cookies), newAttacker(b, w, sources)
 	defer v.client.CloseIdleConnections()
-	defer a.close()
 	for b.Loop() {
 		v.window(floodWindow, nil) // connections are open, code is warm
 		var quiet, loud []time.Duration
@@ -109,28 +106,25 @@ func percentile(all []time.Duration, at float64) float64 {
 	return float64(all[min(int(at*float64(len(all))), len(all)-1)]) / float64(time.Millisecond)
 }
 
-// transport connects to the gateway, from a source address of loopback unless that is nil.
-func (w *installation) transport(source net.IP) *http.Transport {
+// transport connects to the gateway.
+func (w *installation) transport() *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-			d := net.Dialer{}
-			if source != nil {
-				d.LocalAddr = &net.TCPAddr{IP: source}
-			}
-			return d.DialContext(ctx, network, w.listen)
+			return (&net.Dialer{}).DialContext(ctx, network, w.listen)
 		},
 		TLSClientConfig: &tls.Config{RootCAs: w.pki.ServerRoots()}, MaxIdleConnsPerHost: 2 * floodRate,
 	}
 }
 
-// paced calls f so many times a second, each time on another goroutine, and returns when all have returned.
+// paced calls f as often as d has room for calls at a rate a second, at moments that chance chooses, each time on another goroutine, and
+// returns when all have returned.
 func paced(rate int, d time.Duration, f func(n int)) {
 	var all sync.WaitGroup
 	defer all.Wait()
-	tick := time.NewTicker(time.Second / time.Duration(rate))
-	defer tick.Stop()
+	began, due := time.Now(), 0.0 // seconds since
 	for n := range int(d.Seconds() * float64(rate)) {
-		<-tick.C
+		due += mathrand.ExpFloat64() / float64(rate)
+		time.Sleep(time.Duration(due*float64(time.Second)) - time.Since(began))
 		all.Go(func() { f(n) })
 	}
 }
@@ -144,7 +138,7 @@ type visitor struct {
 }
 
 func newVisitor(b *testing.B, w *installation, cookies [][len(hosts)]string) *visitor {
-	return &visitor{b: b, client: &http.Client{Transport: w.transport(nil), Timeout: time.Minute}, cookies: cookies}
+	return &visitor{b: b, client: &http.Client{Transport: w.transport(), Timeout: time.Minute}, cookies: cookies}
 }
 
 // window uses sessions for some time, beside an attacker if there is one, and returns how long each request took. It ends when nothing of the
@@ -152,11 +146,17 @@ func newVisitor(b *testing.B, w *installation, cookies [][len(hosts)]string) *vi
 func (v *visitor) window(d time.Duration, a *attacker) []time.Duration {
 	var beside sync.WaitGroup
 	defer beside.Wait()
-	if a != nil {
-		beside.Go(func() { paced(floodRate, d, a.guess) })
-	}
 	var mu sync.Mutex
 	var took []time.Duration
+	if a != nil {
+		beside.Go(func() {
+			if err := a.window(d); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				v.failed = err
+			}
+		})
+	}
 	paced(visitRate, d, func(int) {
 		cookie := v.cookies[mathrand.IntN(len(v.cookies))][1]
 		began := time.Now()
@@ -172,51 +172,8 @@ func (v *visitor) window(d time.Duration, a *attacker) []time.Duration {
 	return took
 }
 
-// attacker gives wrong passwords.
-type attacker struct {
-	clients []*http.Client // each from another address
-
-	mu      sync.Mutex
-	answers map[int]int // by status; 0: none
-}
-
-func newAttacker(w *installation, sources int) *attacker {
-	a := &attacker{answers: map[int]int{}}
-	for i := range sources {
-		a.clients = append(a.clients, &http.Client{Transport: w.transport(net.IPv4(127, 0, 1, byte(1+i))), Timeout: time.Minute})
-	}
-	return a
-}
-
-func (a *attacker) close() {
-	for _, c := range a.clients {
-		c.CloseIdleConnections()
-	}
-}
-
-// guess is one wrong login.
-func (a *attacker) guess(n int) {
-	form := url.Values{"identifier": {fmt.Sprint(899700000001 + mathrand.IntN(floodPersons))}, "password": {"not the password of anybody"}}
-	r, err := http.NewRequest(http.MethodPost, "https://"+hosts[0].name+"/login/otp/password", strings.NewReader(form.Encode()))
-	if err != nil {
-		panic(err) // the address is well formed
-	}
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	status := 0
-	if answer, err := a.clients[n%len(a.clients)].Do(r); err == nil {
-		answer.Body.Close()
-		status = answer.StatusCode
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	a.answers[status]++
-}
-
 // report says what became of the wrong logins, and fails when some were not answered as one is.
 func (a *attacker) report(b *testing.B) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	seconds := floodRounds * floodWindow.Seconds()
 	known := 0
 	for status, unit := range map[int]string{http.StatusUnprocessableEntity: "compared/s", http.StatusServiceUnavailable: "busy/s", http.StatusTooManyRequests: "held/s"} {

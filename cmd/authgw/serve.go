@@ -36,10 +36,6 @@ a restart.
 	}
 }
 
-// collectAt is by how many per cent of what it keeps the gateway's memory grows before it is looked through for what is not used any more.
-// Go's own is 100. Most of what is kept are sessions, which stay for long: room for as much again would mostly be empty (see bench/).
-const collectAt = 40
-
 func runServe(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Streams) error {
 	file := fs.String("config", "", "configuration `FILE` (YAML)")
 	if _, err := cli.Parse(fs, args, 0, 0); err != nil {
@@ -48,9 +44,7 @@ func runServe(ctx context.Context, fs *flag.FlagSet, args []string, io cli.Strea
 	if *file == "" {
 		return cli.Usagef("--config FILE is missing")
 	}
-	if os.Getenv("GOGC") == "" { // an operator who sets it knows why
-		debug.SetGCPercent(collectAt)
-	}
+	pace(ctx)
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // from the start: by itself it would end the process
 	defer signal.Stop(hangup)

@@ -7,12 +7,14 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 )
 
 // Bounds of a process that computes hashes.
 const (
 	computeTimeout = 10 * time.Second // longer than the dearest hash takes on a machine that has other work
+	spareTimeout   = 2 * time.Second  // for which it may be computed with what others leave of the processors
 	idleTimeout    = 30 * time.Second // after which the process ends, so that it holds memory only while people sign in
 )
 
@@ -37,7 +39,7 @@ func (here) compute(j job) ([]byte, error) {
 }
 
 // apart is a place in another process, which is started when there is something to compute, and has less of the processor than whoever
-// else wants it.
+// else wants it: what others leave, and where they leave nothing, a share.
 type apart struct {
 	argv []string
 	busy *worker // nil: none runs
@@ -48,18 +50,29 @@ type worker struct {
 	jobs    *json.Encoder
 	sums    chan []byte // is closed when the process has ended
 	process *os.Process
+	hurried bool
 }
 
-// compute has a hash computed. A process that has ended, as an idle one does, is replaced: once. One that failed is never asked again: what it
-// answers late would be taken for the answer to another job.
-func (a *apart) compute(j job) ([]byte, error) {
+// compute has a hash computed. A process that has ended, as an idle one does, is replaced, and so is one that gets too little of the
+// processors: each once. One that failed is never asked again: what it answers late would be taken for the answer to another job.
+func (a *apart) compute(j job) (sum []byte, err error) {
 	if w := a.busy; w != nil {
-		if sum, err := w.compute(j); err == nil {
+		if sum, err = w.compute(j); err == nil {
 			return sum, nil
 		}
 	}
+	hurried := errors.Is(err, errStarved)
+	sum, err = a.anew(j, hurried)
+	if errors.Is(err, errStarved) && !hurried {
+		return a.anew(j, true)
+	}
+	return sum, err
+}
+
+// anew has a hash computed by a new process, which stays if it can.
+func (a *apart) anew(j job, hurried bool) ([]byte, error) {
 	a.busy = nil
-	w, err := startWorker(a.argv)
+	w, err := startWorker(a.argv, hurried)
 	if err != nil {
 		return nil, fmt.Errorf("start process for hashes: %w", err)
 	}
@@ -70,9 +83,15 @@ func (a *apart) compute(j job) ([]byte, error) {
 	return sum, err
 }
 
-func startWorker(argv []string) (*worker, error) {
+// hurry, in the environment of a process that computes, says that it is to be hurried.
+const hurry = "AUTHGW_HASHES=hurried"
+
+func startWorker(argv []string, hurried bool) (*worker, error) {
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = []string{"GOMAXPROCS=1"} // it computes one at a time
+	if hurried {
+		cmd.Env = append(cmd.Env, hurry)
+	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -84,7 +103,7 @@ func startWorker(argv []string) (*worker, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	w := &worker{jobs: json.NewEncoder(in), sums: make(chan []byte, 1), process: cmd.Process}
+	w := &worker{jobs: json.NewEncoder(in), sums: make(chan []byte, 1), process: cmd.Process, hurried: hurried}
 	go func() { // ends with the process, which ends when it is idle, killed, or its input ends with this process
 		defer close(w.sums)
 		answers := json.NewDecoder(out)
@@ -101,12 +120,19 @@ func startWorker(argv []string) (*worker, error) {
 	return w, nil
 }
 
-// errNoAnswer repeats nothing of a job, which has a password in it.
-var errNoAnswer = errors.New("the process for hashes does not answer")
+// They repeat nothing of a job, which has a password in it.
+var (
+	errNoAnswer = errors.New("the process for hashes does not answer")
+	errStarved  = fmt.Errorf("%w: others leave it nothing of the processors", errNoAnswer) // of one that is not hurried
+)
 
 // compute has a hash computed, or ends the process.
 func (w *worker) compute(j job) ([]byte, error) {
-	late := time.NewTimer(computeTimeout)
+	patience, failed := spareTimeout, errNoAnswer
+	if w.hurried {
+		patience = computeTimeout
+	}
+	late := time.NewTimer(patience)
 	defer late.Stop()
 	if err := w.jobs.Encode(j); err == nil { // the pipe holds more than a job, so this does not block
 		select {
@@ -115,15 +141,18 @@ func (w *worker) compute(j job) ([]byte, error) {
 				return sum, nil
 			}
 		case <-late.C:
+			if !w.hurried {
+				failed = errStarved
+			}
 		}
 	}
 	_ = w.process.Kill() // fails when it has ended
-	return nil, errNoAnswer
+	return nil, failed
 }
 
 // Serve computes hashes for the process that started this one (see NewHasher), until in ends or there is nothing to compute for half a minute.
 func Serve(in io.Reader, out io.Writer) error {
-	yield()
+	yield(slices.Contains(os.Environ(), hurry))
 	jobs, ended := make(chan job), make(chan error, 1)
 	go func() { // ends with in, or with the process
 		decoder := json.NewDecoder(in)
