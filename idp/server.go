@@ -196,7 +196,12 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 	if demand.Title == "" {
 		demand.Title = s.services[state.Service].Title
 	}
-	s.Pages.Render(w, r, http.StatusOK, s.loginPage(r, notice, demand))
+	page := s.loginPage(r, notice, demand)
+	if session != nil {
+		who := Person(v)
+		page.Person = &who
+	}
+	s.Pages.Render(w, r, http.StatusOK, page)
 }
 
 // offered names the methods that the login page shows to the browser of a request: those that can meet a demand.

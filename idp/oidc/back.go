@@ -65,6 +65,7 @@ func (p *Provider) provedRoutes(mux *http.ServeMux) {
 	mux.HandleFunc(tokenPath, p.posted(p.token))
 	mux.HandleFunc(introspectPath, p.posted(p.introspect))
 	mux.HandleFunc(revokePath, p.posted(p.revoke))
+	mux.HandleFunc(parPath, p.posted(p.push))
 }
 
 // certHost marks requests on the host of client certificates.

@@ -94,6 +94,7 @@ type backend struct {
 	provider *oidc.Provider
 	ring     *keyring.Ring
 	http     *httptest.Server
+	client   *http.Client // of clients
 	issuer   string
 	log      noted
 	trail    noted
@@ -135,7 +136,7 @@ func newBackend(tb testing.TB, database string, first *backend) *backend {
 	mux := http.NewServeMux()
 	b.http = httptest.NewTLSServer(mux)
 	tb.Cleanup(b.http.Close)
-	b.roster, b.issuer = &roster{}, b.http.URL
+	b.roster, b.issuer, b.client = &roster{}, b.http.URL, b.http.Client()
 	if b.ring, err = keyring.InMemory(b.now); err != nil {
 		tb.Fatal(err)
 	}
@@ -203,15 +204,21 @@ func (b *backend) session(tb testing.TB, id string) store.Session {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	hash, _ := token.Of(token.Session, token.New())
 	v := store.Session{
 		ID: id, Account: a, Method: "card", ACR: idp.ACRHardware, AMR: []string{"sc", "pin", "mfa"}, AuthTime: now.Add(-time.Minute).Truncate(time.Second),
 		CreatedAt: now, SeenAt: now, ExpiresAt: now.Add(4 * time.Hour),
 	}
+	b.write(tb, v)
+	return v
+}
+
+// write writes a session.
+func (b *backend) write(tb testing.TB, v store.Session) {
+	tb.Helper()
+	hash, _ := token.Of(token.Session, token.New())
 	if err := b.store.CreateSession(context.Background(), v, "auth.example.test", hash, token.Hash{}); err != nil {
 		tb.Fatal(err)
 	}
-	return v
 }
 
 // code writes a grant of a session to a client, and returns its code.
@@ -248,7 +255,7 @@ func (r reply) word(name string) string { s, _ := r.json[name].(string); return 
 // send sends a request with a client's TLS configuration that trusts the gateway, and returns what it answers.
 func (b *backend) send(tb testing.TB, r *http.Request) reply {
 	tb.Helper()
-	res, err := b.http.Client().Do(r)
+	res, err := b.client.Do(r)
 	if err != nil {
 		tb.Fatal(err)
 	}

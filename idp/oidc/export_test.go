@@ -3,6 +3,7 @@ package oidc
 import (
 	"context"
 	"encoding/json"
+	"net/url"
 
 	"promess/authgw/internal/store"
 )
@@ -15,3 +16,6 @@ func (p *Provider) Claims(ctx context.Context, v store.Session, body []byte, sco
 	}
 	return p.claims(ctx, v, g, scopes)
 }
+
+// ParseParameters reads a query or a form.
+func ParseParameters(text string) (url.Values, error) { return parseParameters(text) }

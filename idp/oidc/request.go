@@ -109,7 +109,7 @@ func (p *Provider) read(ctx context.Context, q url.Values, c *client.Client) (as
 			return a, &refusal{"invalid_request", "max_age is not a number of seconds"}
 		}
 		seconds := uint32(*request.MaxAge)
-		a.MaxAge = &seconds
+		a.MaxAge, a.Login = &seconds, seconds == 0 // which is what prompt=login is
 	}
 	if _, err := op.ValidateAuthRequestClient(ctx, request, party{c}, nil); err != nil {
 		var known *lib.Error
