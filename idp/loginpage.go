@@ -25,9 +25,12 @@ func (s *Server) loginPage(r *http.Request, notice string, d Demand) web.LoginPa
 	return page
 }
 
-// OtherWays shows a person whose login cannot go on at the moment the other ways in, and why, by a word of the catalogue.
-func (s *Server) OtherWays(w http.ResponseWriter, r *http.Request, notice string) {
-	s.Pages.Render(w, r, http.StatusServiceUnavailable, s.loginPage(r, notice, s.Wanted(r)))
+// OtherWays shows a person whose login cannot go on at the moment the other ways in, why, by a word of the catalogue, and the support code
+// under which it was recorded.
+func (s *Server) OtherWays(w http.ResponseWriter, r *http.Request, notice, support string) {
+	page := s.loginPage(r, notice, s.Wanted(r))
+	page.Support = support
+	s.Pages.Render(w, r, http.StatusServiceUnavailable, page)
 }
 
 // toldEnds are reasons for which somebody else than the person or time ended a session, and which the login page then says.

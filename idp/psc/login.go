@@ -73,7 +73,7 @@ func (m *Method) otherWays(w http.ResponseWriter, r *http.Request, err error) {
 	code := idp.NewSupportCode()
 	m.Log.Warn("Pro Santé Connect is not to be had", "error", plain(err), "support", code)
 	m.Server.RecordRefusal(r, Name, idp.Refusal{Reason: "psc_unavailable", Support: code})
-	m.Server.OtherWays(w, r, "psc_unavailable")
+	m.Server.OtherWays(w, r, "psc_unavailable", code)
 }
 
 // refuse refuses a login for a reason of the audit, with a page of the catalogue.

@@ -353,12 +353,16 @@ func (b *browser) wantRefused(p page, status int, text, reason string) {
 		b.t.Errorf("page = %d to %q, want %d with %q:\n%.400s", p.status, p.location, status, text, p.body)
 	}
 	b.wantSignedIn(false)
-	last := ""
+	var last audit.Event
 	for _, e := range b.w.events(b.t, audit.LoginRefused) {
-		last = e.Reason
+		last = e
 	}
-	if last != reason {
-		b.t.Errorf("audit says %q, want %q\n%s", last, reason, b.w.log.String())
+	if last.Reason != reason {
+		b.t.Errorf("audit says %q, want %q\n%s", last.Reason, reason, b.w.log.String())
+	}
+	// The code by which the help desk finds it, in groups that can be read aloud.
+	if first, rest, ok := strings.Cut(last.Support, "-"); !ok || !strings.Contains(p.body, "<span>"+first+"</span> <span>"+rest+"</span>") {
+		b.t.Errorf("the page does not show the support code %q of the audit", last.Support)
 	}
 }
 

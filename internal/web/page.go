@@ -26,6 +26,7 @@ type LoginPage struct {
 	Unavailable map[string]string // of methods that do not work at the moment, why: "psc_down", "psc_wrong"
 	Images      map[string]string // of methods whose button has an image, its path on this host
 	Person      *Person           // who is signed in, and is to sign in again; nil: nobody
+	Support     string            // support code of a login that could not go on; may be empty
 }
 
 // SituationPage asks a person who works in several situations in which they sign in now.
