@@ -4,6 +4,7 @@ import (
 	"promess/authgw/certs"
 	"promess/authgw/idp"
 	"promess/authgw/idp/card"
+	"promess/authgw/idp/oidc"
 	"promess/authgw/idp/passkey"
 	"promess/authgw/idp/psc"
 	"promess/authgw/idp/qr"
@@ -19,15 +20,22 @@ type parts struct {
 	materials    Materials
 	verdicts     *verdicts
 	card         *card.Method
-	phone        *qr.Method  // nil: phones approve no logins
-	psc          *psc.Method // nil: Pro Santé Connect is not offered
+	phone        *qr.Method     // nil: phones approve no logins
+	psc          *psc.Method    // nil: Pro Santé Connect is not offered
+	oidc         *oidc.Provider // nil: there can be no clients
 	hosts        vhost.Config
 	certificates []metrics.Certificate
 	registration *idp.Registration // nil: no messages can be sent
 }
 
 // build makes parts, and changes nothing of what is in force.
-func (g *Gateway) build(c Config) (*parts, error) {
+func (g *Gateway) build(c Config) (p *parts, err error) {
+	defer func() {
+		if err != nil && p != nil {
+			p.release()
+			p = nil
+		}
+	}()
 	v, err := newVerdicts(certs.Config{
 		AllowTest: c.Gateway.Card.AllowTest, InsecureSkipRevocation: c.Gateway.Card.InsecureSkipRevocation, Now: c.Now,
 	}, c.Materials)
@@ -38,14 +46,17 @@ func (g *Gateway) build(c Config) (*parts, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parts{config: c.Gateway, materials: c.Materials, verdicts: v, registration: provider.Registration}
+	p = &parts{config: c.Gateway, materials: c.Materials, verdicts: v, registration: provider.Registration}
 	p.card = card.New(card.Config{
 		Server: provider, Verifier: g.judge.verifier, Gateway: c.Gateway.Name, AgentPort: c.Gateway.AgentPort,
 		BrowserOrigin: browserOrigin(c.Gateway), EndOnRemoval: c.Gateway.Card.EndOnRemoval, Store: g.store, Log: c.Log, Now: c.Now,
 	})
 	methods, err := g.methods(c, p, provider)
 	if err != nil {
-		return nil, err
+		return p, err
+	}
+	if p.oidc, err = g.oidc(c, provider); err != nil {
+		return p, err
 	}
 	hosts := []vhost.Host{
 		{Name: c.Gateway.Hosts.Auth, Handler: provider.Handler(methods...)},
@@ -57,7 +68,7 @@ func (g *Gateway) build(c Config) (*parts, error) {
 	for _, s := range provider.Services {
 		h, err := g.serviceHost(c, provider.Gate(s))
 		if err != nil {
-			return nil, err
+			return p, err
 		}
 		hosts = append(hosts, h)
 	}
@@ -114,6 +125,7 @@ func (g *Gateway) keyed(c Config, p *parts, provider *idp.Server) (all []idp.Met
 // stop lets go of requests that wait for longer than a server that stops does. It is called once.
 func (p *parts) stop() {
 	p.card.Stop()
+	p.release()
 	if p.phone != nil {
 		p.phone.Stop()
 	}

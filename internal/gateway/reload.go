@@ -115,7 +115,12 @@ func (g *Gateway) next() (*parts, error) {
 }
 
 // install puts parts in the place of those in force.
-func (g *Gateway) install(p *parts) error {
+func (g *Gateway) install(p *parts) (err error) {
+	defer func() {
+		if err != nil {
+			p.release()
+		}
+	}()
 	g.swap.Lock()
 	defer g.swap.Unlock()
 	if g.stopped {
