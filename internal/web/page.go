@@ -62,7 +62,7 @@ type ClientRefusedPage struct {
 	Service string // title of the client
 	Reason  string
 	Support string // support code
-	Action  string // of the form that leads back to the client; the field is "request"
+	Action  string // of the form that leads back to the client; the field is "request"; empty: nothing leads there
 	Request string
 	Target  string // as in ConsentPage
 }
@@ -82,6 +82,37 @@ type FormPostPage struct {
 
 // Field is one of a form.
 type Field struct{ Name, Value string }
+
+// DevicePage asks for the code that a device shows that has no browser (RFC 8628). Problem is a word of the catalogue: wrong, throttled.
+type DevicePage struct {
+	Person  *Person // who is signed in; nil: nobody
+	Action  string  // of the form; the field is "user_code"
+	Code    string  // as it stands in the field
+	Problem string  // why the form is shown again; may be empty
+	Wait    time.Duration
+}
+
+// DeviceConfirmPage asks a person whether the device that has shown a code is the one before them.
+type DeviceConfirmPage struct {
+	Person  Person
+	Service string   // title of the client
+	Code    string   // that the device must show
+	Told    []string // what the client will be told, as in ConsentPage
+	Source  string   // network address that the device asked from
+	Other   bool     // which is not that of the browser
+	Asked   time.Time
+	Action  string // of the form; the fields are "request", "session" and "answer" (approve or refuse)
+	Request string
+	Session string
+}
+
+// DeviceDonePage says what has become of a device. Outcome is a word of the catalogue: approved, refused, over.
+type DeviceDonePage struct {
+	Person  Person
+	Service string // title of the client
+	Outcome string
+	Again   string // path of the DevicePage
+}
 
 // WaitPage stays open beside the agent's tab while a card login is under way. Its script polls StatusURL, every second and for
 // 150 s at most, for the JSON object {"state":"waiting"}, or "fetched" (the agent has the login), "done" (signed in), "over".
@@ -416,6 +447,9 @@ func (ConsentPage) template() string       { return "consent" }
 func (ClientRefusedPage) template() string { return "client_refused" }
 func (ReturnPage) template() string        { return "return" }
 func (FormPostPage) template() string      { return "form_post" }
+func (DevicePage) template() string        { return "device" }
+func (DeviceConfirmPage) template() string { return "device_confirm" }
+func (DeviceDonePage) template() string    { return "device_done" }
 func (WaitPage) template() string          { return "wait" }
 func (PortalPage) template() string        { return "portal" }
 func (RegisterPage) template() string      { return "register" }

@@ -109,6 +109,9 @@ func (p SigningOutPage) refresh() string {
 func (p LoginPage) person() *Person         { return p.Person }
 func (p ConsentPage) person() *Person       { return &p.Person }
 func (p ClientRefusedPage) person() *Person { return &p.Person }
+func (p DevicePage) person() *Person        { return p.Person }
+func (p DeviceConfirmPage) person() *Person { return &p.Person }
+func (p DeviceDonePage) person() *Person    { return &p.Person }
 func (p PortalPage) person() *Person        { return &p.Person }
 func (p RegisterPage) person() *Person      { return &p.Person }
 func (p RegisterCodePage) person() *Person  { return &p.Person }
@@ -197,7 +200,7 @@ func parseTemplates(lang string, a *assets) (map[string]func() (*template.Templa
 
 func pageNames() []string {
 	return []string{
-		"login", "situation", "consent", "client_refused", "return", "form_post", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "invitation", "totp", "recovery", "signing_out", "signed_out", "error",
+		"login", "situation", "consent", "client_refused", "return", "form_post", "device", "device_confirm", "device_done", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "invitation", "totp", "recovery", "signing_out", "signed_out", "error",
 		"login", "wait", "portal", "register", "register_code", "registered", "account", "signing_out", "signed_out", "error",
 		"passkey", "passkey_add", "phone_add", "qr", "phone",
 		"agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home",

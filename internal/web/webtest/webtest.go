@@ -80,6 +80,15 @@ func Samples() map[string]web.Page {
 		"consent": web.ConsentPage{Person: person, Service: "Agenda", Host: "agenda.example", Action: "/oauth/consent", Request: "x", Target: "https://agenda.example/cb",
 			Told: []string{"identity", "profile", "email", "national_id", "profession", "structures", "card", "situation", "psc", "offline_access"}},
 		"client refused": web.ClientRefusedPage{Person: person, Service: "Agenda", Reason: "profession", Support: "7K2P-9QXR", Action: "/oauth/refuse", Request: "x", Target: "https://agenda.example/cb"},
+		"refused device": web.ClientRefusedPage{Person: person, Service: "Agenda", Reason: "card_type", Support: "7K2P-9QXR"},
+		"device":         web.DevicePage{Action: "/device"},
+		"device wrong":   web.DevicePage{Person: &person, Action: "/device", Code: "WDJB-MJHT", Problem: "wrong"},
+		"device wait":    web.DevicePage{Person: &person, Action: "/device", Problem: "throttled", Wait: 40 * time.Second},
+		"device confirm": deviceConfirm(person, false),
+		"device remote":  deviceConfirm(person, true),
+		"device done":    web.DeviceDonePage{Person: person, Service: "Écran de garde", Outcome: "approved", Again: "/device"},
+		"device refused": web.DeviceDonePage{Person: person, Service: "Écran de garde", Outcome: "refused", Again: "/device"},
+		"device over":    web.DeviceDonePage{Person: person, Service: "Écran de garde", Outcome: "over", Again: "/device"},
 		"return":         web.ReturnPage{Service: "Agenda", Next: "https://agenda.example/cb?code=x"},
 		"form post":      web.FormPostPage{Service: "Agenda", Action: "https://agenda.example/cb", Fields: []web.Field{{Name: "code", Value: "x"}}},
 		"signing out":    web.SigningOutPage{Next: "https://mail.example/.authgw/leave"},
@@ -108,6 +117,17 @@ func totp(person web.Person, problem string) web.TOTPPage {
 		LabelMost: 40, Digits: 6, Problem: problem,
 		URI: "otpauth://totp/ProMess:899700218896?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=ProMess",
 	}
+}
+
+func deviceConfirm(person web.Person, other bool) web.DeviceConfirmPage {
+	p := web.DeviceConfirmPage{
+		Person: person, Service: "Écran de garde", Code: "WDJB-MJHT", Told: []string{"identity", "profile", "offline_access"}, Source: "192.0.2.17",
+		Asked: time.Now().Add(-2 * time.Minute), Action: "/device/confirm", Request: "x", Session: "y",
+	}
+	if other {
+		p.Source, p.Other = "2001:db8:85a3:8d3:1319:8a2e:370:7348", true
+	}
+	return p
 }
 
 // codeAddress is as long as the addresses in the QR codes are.
