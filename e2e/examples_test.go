@@ -66,6 +66,14 @@ func (w *forwardWorld) buildExample(t *testing.T, name string) string {
 // configuration.
 func newExampleWorld(t *testing.T, more string) *forwardWorld {
 	t.Helper()
+	w := prepareExampleWorld(t)
+	w.startExampleGateway(t, more)
+	return w
+}
+
+// prepareExampleWorld writes what a gateway needs beside its configuration.
+func prepareExampleWorld(t *testing.T) *forwardWorld {
+	t.Helper()
 	w := &forwardWorld{world: &world{t: t, dir: t.TempDir(), crl: map[string]string{}, authHost: "localhost"}, service: newRecorder(t)}
 	var err error
 	if w.pki, err = testpki.New(testpki.Config{CardsOnly: true}); err != nil {
@@ -74,6 +82,11 @@ func newExampleWorld(t *testing.T, more string) *forwardWorld {
 	w.writeCertificates(t)
 	ports := freePorts(t, 2)
 	w.port, w.adminPort = ports[0], ports[1]
+	return w
+}
+
+func (w *forwardWorld) startExampleGateway(t *testing.T, more string) {
+	t.Helper()
 	var crls strings.Builder
 	for _, file := range w.crl {
 		fmt.Fprintf(&crls, "    - %s\n", file)
@@ -91,9 +104,8 @@ card:
 database: authgw.db
 log: {level: debug}
 %s`, w.port, w.adminPort, domain, crls.String(), more))
-	w.gateway = startProcess(t, nil, binaries.authgw, "serve", "--config", w.path("authgw.yaml"))
+	w.gateway = startProcess(t, []string{"SSL_CERT_FILE=" + w.path("root.crt")}, binaries.authgw, "serve", "--config", w.path("authgw.yaml"))
 	w.gateway.await(t, "authgw serves")
-	return w
 }
 
 func TestExamplesFitOnAPage(t *testing.T) {

@@ -38,6 +38,7 @@ type forwardWorld struct {
 	*world
 	service *recorder
 	recipes map[string]string // by language
+	places  map[string]string // where names lead to that begin so, beside those of elsewhere
 }
 
 func newForwardWorld(t *testing.T) *forwardWorld {
@@ -271,6 +272,11 @@ func (w *forwardWorld) dial(ctx context.Context, network, name string) (net.Conn
 	for _, p := range elsewhere {
 		if strings.HasPrefix(name, p.name) {
 			address = p.address
+		}
+	}
+	for prefix, place := range w.places {
+		if strings.HasPrefix(name, prefix) {
+			address = place
 		}
 	}
 	return new(net.Dialer).DialContext(ctx, network, fmt.Sprintf("%s:%d", address, w.port))
