@@ -8,10 +8,12 @@ import (
 	"encoding/json"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -57,6 +59,12 @@ func (r *roster) Client(_ context.Context, id string) (*client.Client, error) {
 		return c, nil
 	}
 	return nil, client.ErrUnknown
+}
+
+func (r *roster) All(context.Context) ([]*client.Client, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Collect(maps.Values(r.all)), nil
 }
 
 func (r *roster) add(c *client.Client) {
@@ -213,12 +221,14 @@ func (b *backend) session(tb testing.TB, id string) store.Session {
 }
 
 // write writes a session.
-func (b *backend) write(tb testing.TB, v store.Session) {
+func (b *backend) write(tb testing.TB, v store.Session) string {
 	tb.Helper()
-	hash, _ := token.Of(token.Session, token.New())
-	if err := b.store.CreateSession(context.Background(), v, "auth.example.test", hash, token.Hash{}); err != nil {
+	cookie := token.New()
+	hash, _ := token.Of(token.Session, cookie)
+	if err := b.store.CreateSession(context.Background(), v, strings.TrimPrefix(b.issuer, "https://"), hash, token.Hash{}); err != nil {
 		tb.Fatal(err)
 	}
+	return cookie
 }
 
 // code writes a grant of a session to a client, and returns its code.

@@ -95,23 +95,34 @@ func (s *Store) GrantByCode(ctx context.Context, code token.Hash) (Grant, error)
 func (s *Store) UseGrantCode(ctx context.Context, code token.Hash, client string, tokens []GrantToken, now time.Time) error {
 	return failed("use code", s.passing.atomically(ctx, func(c conn) error {
 		var id string
+		var expires int64
 		err := c.row(ctx, `
 			UPDATE oidc_grants SET code_used_at = ?3
 			WHERE code_hash = ?1 AND client = ?2 AND code_used_at IS NULL AND code_until > ?3 AND ended_at IS NULL AND expires_at > ?3
-			RETURNING id`, code[:], client, now.UnixMilli()).Scan(&id)
+			RETURNING id, expires_at`, code[:], client, now.UnixMilli()).Scan(&id, &expires)
 		if err != nil {
 			return err
 		}
-		return c.addTokens(ctx, id, tokens)
+		return c.addTokensUntil(ctx, id, millis(expires), tokens)
 	}))
 }
 
 // addTokens writes tokens of a grant, none of which outlives it.
 func (c conn) addTokens(ctx context.Context, grant string, tokens []GrantToken) error {
+	var end int64
+	if err := c.row(ctx, "SELECT expires_at FROM oidc_grants WHERE id = ?1", grant).Scan(&end); err != nil {
+		return err
+	}
+	return c.addTokensUntil(ctx, grant, millis(end), tokens)
+}
+
+// addTokensUntil is addTokens where the end of the grant is known.
+func (c conn) addTokensUntil(ctx context.Context, grant string, end time.Time, tokens []GrantToken) error {
 	for _, t := range tokens {
-		err := c.once(ctx, `
-			INSERT INTO oidc_tokens (hash, grant_id, kind, scope, created_at, expires_at)
-			SELECT ?1, id, ?3, ?4, ?5, CASE WHEN expires_at < ?6 THEN expires_at ELSE ?6 END FROM oidc_grants WHERE id = ?2`,
+		if t.Expires.After(end) {
+			t.Expires = end
+		}
+		_, err := c.exec(ctx, "INSERT INTO oidc_tokens (hash, grant_id, kind, scope, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 			t.Hash[:], grant, string(t.Kind), t.Scope, t.Created.UnixMilli(), t.Expires.UnixMilli())
 		if err != nil {
 			return err
@@ -217,7 +228,7 @@ func (c conn) rotate(ctx context.Context, r Rotation, now time.Time) (grant stri
 	if err != nil {
 		return "", err
 	}
-	return grant, c.addTokens(ctx, grant, []GrantToken{r.Access, r.Next})
+	return grant, c.addTokensUntil(ctx, grant, g.Expires, []GrantToken{r.Access, r.Next})
 }
 
 // EndGrant ends a grant with its tokens, and announces it. ErrNotFound: it was over already.
