@@ -1,11 +1,13 @@
 package idp
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
 
 	"promess/authgw/internal/store"
+	"promess/authgw/internal/web"
 )
 
 // Asker brings requests that persons are to sign in for: package oidc, whose clients send them here.
@@ -17,6 +19,8 @@ type Asker interface {
 	Demand(r *http.Request, request string, v *store.Session) (Demand, error)
 	// Resume returns the path where a request goes on once somebody is signed in.
 	Resume(request string) string
+	// Listed returns the places that the portal of a session lists, beside the services.
+	Listed(ctx context.Context, v store.Session) ([]web.PortalService, error)
 }
 
 // ErrNoRequest says that there is no such request, for this browser.

@@ -26,5 +26,13 @@ func (s *Server) portal(w http.ResponseWriter, r *http.Request) {
 			})
 		}
 	}
+	if s.asker != nil {
+		listed, err := s.asker.Listed(r.Context(), v)
+		if err != nil {
+			s.Fault(w, r, "list services", err)
+			return
+		}
+		page.Services = append(page.Services, listed...)
+	}
 	s.Pages.Render(w, r, http.StatusOK, page)
 }

@@ -108,6 +108,8 @@ func flagOfSetting(key string) string {
 
 func (f *settingFlags) declare(fs *flag.FlagSet) {
 	f.text(fs, "title", "its `NAME`, as people are shown it", func(s *client.Settings) *string { return &s.Title })
+	f.text(fs, "description", "`TEXT` beside the name on the portal", func(s *client.Settings) *string { return &s.Description })
+	f.text(fs, "home", "`URL` that the portal's link opens (default: the portal does not list it)", func(s *client.Settings) *string { return &s.Home })
 	f.boolean(fs, "native", "a program on people's own machines", func(s *client.Settings) *bool { return &s.Native })
 	f.list(fs, "redirect-uri", "`URL` that a person comes back to from the login", func(s *client.Settings) *[]string { return &s.RedirectURIs })
 	f.list(fs, "post-logout-redirect-uri", "`URL` that a person comes back to from the logout", func(s *client.Settings) *[]string { return &s.PostLogoutRedirectURIs })

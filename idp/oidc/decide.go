@@ -45,8 +45,8 @@ func (p *Provider) decide(ctx context.Context, i *inquiry, v *store.Session) (ve
 	if v == nil {
 		return verdict{step: signIn, demand: i.demand("")}, nil
 	}
-	fresh := i.fresh(v)
-	switch rule := i.client.Rule; {
+	fresh, rule, not := i.fresh(v), i.client.Rule, neverAdmits(i.client.Rule, v)
+	switch {
 	case i.Person != "" && p.subject(i.client, v.Account.Subject) != i.Person:
 		if fresh { // it was asked for, and this is who came
 			return verdict{step: another, reason: "other_person"}, nil
@@ -54,12 +54,8 @@ func (p *Provider) decide(ctx context.Context, i *inquiry, v *store.Session) (ve
 		return i.missing("step_person"), nil
 	case i.Login && !fresh:
 		return i.missing("step_recent"), nil
-	case !member(rule.Professions, v.Account.Profession):
-		return verdict{step: never, reason: "profession"}, nil
-	case !member(rule.Structures, v.Account.Structures...):
-		return verdict{step: never, reason: "structure"}, nil
-	case len(rule.CardTypes) > 0 && v.CardType != "" && !member(rule.CardTypes, v.CardType):
-		return verdict{step: never, reason: "card_type"}, nil
+	case not != "":
+		return verdict{step: never, reason: not}, nil
 	case i.old(p.Now(), v) && !fresh:
 		return i.missing("step_recent"), nil
 	case !member(rule.CardTypes, v.CardType):

@@ -66,6 +66,8 @@ type Config struct {
 type Clients interface {
 	// Client returns a client by its id. client.ErrUnknown: there is none.
 	Client(ctx context.Context, id string) (*client.Client, error)
+	// All returns all of them, in the order of the portal.
+	All(ctx context.Context) ([]*client.Client, error)
 }
 
 // Provider is an OpenID provider.

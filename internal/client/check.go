@@ -15,6 +15,7 @@ import (
 // Bounds of settings.
 const (
 	maxTitle  = 80
+	maxText   = 200
 	maxURIs   = 50
 	maxList   = 100
 	maxMaxAge = 12 * time.Hour // no session lasts longer
@@ -46,13 +47,14 @@ func (c *check) reportf(key, format string, args ...any) {
 func (s Settings) Client(own ...string) (*Client, error) {
 	c := &check{own: own}
 	v := &Client{
-		ID: s.ID, Title: s.Title, Native: s.Native, Refresh: s.Refresh, Device: s.Device, Consent: s.Consent, Introspect: s.Introspect,
+		ID: s.ID, Title: s.Title, Description: s.Description, Home: s.Home, Native: s.Native, Refresh: s.Refresh, Device: s.Device, Consent: s.Consent, Introspect: s.Introspect,
 		RedirectURIs: slices.Clone(s.RedirectURIs), AfterLogout: slices.Clone(s.PostLogoutRedirectURIs),
 	}
 	if !idPattern.MatchString(s.ID) {
 		c.reportf("id", "1 to 64 letters, digits, dots, underscores and hyphens expected, %s given", quote(s.ID))
 	}
 	c.title(s.Title)
+	c.portal(s)
 	c.redirects(s)
 	v.Scopes = c.scopes(s)
 	v.Rule = c.rule(s.Allow)
@@ -69,12 +71,32 @@ func (s Settings) Client(own ...string) (*Client, error) {
 }
 
 func (c *check) title(title string) {
-	bad := func(r rune) bool { return !unicode.IsPrint(r) }
-	switch {
-	case title == "":
+	if title == "" {
 		c.reportf("title", "missing: its name, as people are shown it")
-	case utf8.RuneCountInString(title) > maxTitle || !utf8.ValidString(title) || strings.ContainsFunc(title, bad) || title != strings.TrimSpace(title):
-		c.reportf("title", "one line of text of at most %d characters expected, %s given", maxTitle, quote(title))
+		return
+	}
+	c.line("title", title, maxTitle)
+}
+
+// line checks a text that people are shown.
+func (c *check) line(key, text string, most int) {
+	bad := func(r rune) bool { return !unicode.IsPrint(r) }
+	if utf8.RuneCountInString(text) > most || !utf8.ValidString(text) || strings.ContainsFunc(text, bad) || text != strings.TrimSpace(text) {
+		c.reportf(key, "one line of text of at most %d characters expected, %s given", most, quote(text))
+	}
+}
+
+// portal checks what the portal shows.
+func (c *check) portal(s Settings) {
+	c.line("description", s.Description, maxText)
+	if s.Home == "" {
+		if s.Description != "" {
+			c.reportf("description", "home expected beside it: it is on the portal that it is shown")
+		}
+		return
+	}
+	if err := checkWeb(s.Home, c.own); err != nil {
+		c.reportf("home", "%v", err)
 	}
 }
 

@@ -29,11 +29,17 @@ func TestSettingsThatAreWrong(t *testing.T) {
 		change    func(*client.Settings)
 		key, want string
 	}{
-		"no id":                         {func(s *client.Settings) { s.ID = "" }, "id", "nothing given"},
-		"an id of two lines":            {func(s *client.Settings) { s.ID = "a\nb" }, "id", "1 to 64 letters"},
-		"no title":                      {func(s *client.Settings) { s.Title = "" }, "title", "missing"},
-		"a title that turns around":     {func(s *client.Settings) { s.Title = "a\u202eb" }, "title", "one line of text"},
-		"a long title":                  {func(s *client.Settings) { s.Title = strings.Repeat("é", 81) }, "title", "at most 80 characters"},
+		"no id":                     {func(s *client.Settings) { s.ID = "" }, "id", "nothing given"},
+		"an id of two lines":        {func(s *client.Settings) { s.ID = "a\nb" }, "id", "1 to 64 letters"},
+		"no title":                  {func(s *client.Settings) { s.Title = "" }, "title", "missing"},
+		"a title that turns around": {func(s *client.Settings) { s.Title = "a\u202eb" }, "title", "one line of text"},
+		"a long title":              {func(s *client.Settings) { s.Title = strings.Repeat("é", 81) }, "title", "at most 80 characters"},
+		"a home by http":            {func(s *client.Settings) { s.Home = "http://agenda.example.fr/" }, "home", "https expected"},
+		"a home that is a script":   {func(s *client.Settings) { s.Home = "javascript:alert(1)" }, "home", "https expected"}, // G8
+		"a description nobody sees": {func(s *client.Settings) { s.Description = "Rendez-vous" }, "description", "home expected"},
+		"a long description": {func(s *client.Settings) {
+			s.Home, s.Description = "https://agenda.example.fr/", strings.Repeat("é", 201)
+		}, "description", "at most 200 characters"},
 		"no redirect URI":               {func(s *client.Settings) { s.RedirectURIs = nil }, "redirect_uris", "missing"},
 		"51 redirect URIs":              {func(s *client.Settings) { s.RedirectURIs = many(51, "https://agenda.example.fr/%d") }, "redirect_uris", "at most 50 expected, 51 given"},
 		"one twice":                     {func(s *client.Settings) { s.RedirectURIs = append(s.RedirectURIs, s.RedirectURIs[0]) }, "redirect_uris[1]", "given twice"},

@@ -37,6 +37,9 @@ type Client struct {
 	ID    string // client_id: [A-Za-z0-9._-]{1,64}
 	Title string // as people are shown it
 
+	Description string // on the portal; may be empty
+	Home        string // URL that the portal's link opens; empty: the portal does not list it
+
 	Auth         Auth
 	SecretHashes [][32]byte      // of SharedSecret: token.Secret; two while an old one is still good
 	Keys         map[string]Key  // of PrivateKeyJWT, by key id

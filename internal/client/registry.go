@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -29,6 +31,8 @@ type Record struct {
 type Records interface {
 	// Client returns one of them. ErrUnknown: there is none of this id.
 	Client(ctx context.Context, id string) (Record, error)
+	// Clients returns all of them, by their ids.
+	Clients(ctx context.Context) ([]Record, error)
 }
 
 // freshFor is how long a client is believed to be as it was read. Changes are told within two seconds; this bounds what a gateway does that
@@ -120,6 +124,28 @@ func (r *Registry) Client(ctx context.Context, id string) (*Client, error) {
 		r.kept[id] = e
 	}
 	return e.client, nil
+}
+
+// All returns all clients, by their ids, but those of the database that do not hold together.
+func (r *Registry) All(ctx context.Context) ([]*Client, error) {
+	r.mu.RLock()
+	configured, own := r.configured, r.own // neither is changed
+	r.mu.RUnlock()
+	all := slices.Collect(maps.Values(configured))
+	if r.records != nil {
+		records, err := r.records.Clients(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list clients: %w", err)
+		}
+		for _, record := range records {
+			c, err := record.Client(r.now(), own...)
+			if _, first := configured[record.ID]; err == nil && !first {
+				all = append(all, c)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b *Client) int { return strings.Compare(a.ID, b.ID) })
+	return all, nil
 }
 
 // Client returns the client that a record is now. It is wholly right, or there is none.

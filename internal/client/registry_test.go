@@ -3,6 +3,8 @@ package client_test
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,6 +21,12 @@ type records struct {
 	asked atomic.Int64
 	wait  chan struct{} // an answer comes when it is closed; nil: at once
 	began chan struct{}
+}
+
+func (r *records) Clients(context.Context) ([]client.Record, error) {
+	all := slices.Collect(maps.Values(r.all))
+	slices.SortFunc(all, func(a, b client.Record) int { return strings.Compare(a.ID, b.ID) })
+	return all, r.err
 }
 
 func (r *records) Client(_ context.Context, id string) (client.Record, error) {
@@ -66,6 +74,29 @@ func TestRegistryRemembersAClientUntilItChanges(t *testing.T) {
 	r.Forget("agenda")
 	if c, err := r.Client(t.Context(), "agenda"); !errors.Is(err, client.ErrUnknown) || c != nil {
 		t.Errorf("after its removal Client = %v, %v, want ErrUnknown", c, err)
+	}
+}
+
+// Those of the configuration come first where both have one; one that does not hold together is left out.
+func TestRegistryListsAll(t *testing.T) {
+	db, _ := kept(t)
+	db.all["broken"] = client.Record{ID: "broken", Settings: "{}"}
+	db.all["zoom"] = client.Record{ID: "zoom", Settings: strings.ReplaceAll(settings().String(), `"agenda"`, `"zoom"`), Secret: db.all["agenda"].Secret}
+	r := client.NewRegistry(db, newClock().now)
+	s := settings()
+	s.Title = "Agenda du fichier"
+	configured, err := s.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Use([]*client.Client{configured})
+	all, err := r.All(t.Context())
+	if err != nil || len(all) != 2 || all[0] != configured || all[1].ID != "zoom" {
+		t.Errorf("All = %v, %v", all, err)
+	}
+	db.err = errors.New("no connection")
+	if all, err := r.All(t.Context()); err == nil || all != nil {
+		t.Errorf("without the database: %v, %v", all, err)
 	}
 }
 

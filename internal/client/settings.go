@@ -10,9 +10,13 @@ import (
 
 // Settings are a client as it is written: in the configuration, and as JSON in the database. Nothing in them is secret.
 type Settings struct {
-	ID     string `json:"id"`
-	Title  string `json:"title"`
-	Native bool   `json:"native,omitempty"`
+	ID    string `json:"id"`
+	Title string `json:"title"`
+
+	Description string `json:"description,omitempty"` // on the portal
+	Home        string `json:"home,omitempty"`        // URL that the portal's link opens; without it the portal does not list it
+
+	Native bool `json:"native,omitempty"`
 
 	RedirectURIs           []string `json:"redirect_uris,omitempty"`
 	PostLogoutRedirectURIs []string `json:"post_logout_redirect_uris,omitempty"`

@@ -52,8 +52,9 @@ type places map[string]value
 func readClient(s *section, own []string) Client {
 	at := places{}
 	c := Client{Settings: client.Settings{
-		ID:     required(s, "id", "the client_id that the service sends", value.text),
-		Title:  required(s, "title", "its name, as people are shown it", value.text),
+		ID:          required(s, "id", "the client_id that the service sends", value.text),
+		Title:       required(s, "title", "its name, as people are shown it", value.text),
+		Description: optional(s, "description", "", value.text), Home: optional(s, "home", "", value.text),
 		Native: optional(s, "native", false, value.boolean),
 
 		RedirectURIs: at.texts(s, "redirect_uris", ""), PostLogoutRedirectURIs: at.texts(s, "post_logout_redirect_uris", ""),
@@ -243,6 +244,8 @@ func (d *dump) client(c Client) {
 	d.item()
 	d.text("id", c.ID)
 	d.text("title", c.Title)
+	d.text("description", c.Description)
+	d.text("home", c.Home)
 	d.set("native", c.Native)
 	d.texts("redirect_uris", c.RedirectURIs)
 	d.texts("post_logout_redirect_uris", c.PostLogoutRedirectURIs)

@@ -1,0 +1,37 @@
+package oidc
+
+import (
+	"context"
+
+	"promess/authgw/internal/client"
+	"promess/authgw/internal/store"
+	"promess/authgw/internal/web"
+)
+
+// Listed implements idp.Asker: the clients that have a home and may admit the person, if only after another login.
+func (p *Provider) Listed(ctx context.Context, v store.Session) ([]web.PortalService, error) {
+	all, err := p.Clients.All(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var listed []web.PortalService
+	for _, c := range all {
+		if c.Home != "" && neverAdmits(c.Rule, &v) == "" {
+			listed = append(listed, web.PortalService{Name: c.ID, Title: c.Title, Description: c.Description, URL: c.Home})
+		}
+	}
+	return listed, nil
+}
+
+// neverAdmits says why a rule admits the person of a session by no login at all, by a word of the catalogue; empty: it may.
+func neverAdmits(rule client.Rule, v *store.Session) string {
+	switch {
+	case !member(rule.Professions, v.Account.Profession):
+		return "profession"
+	case !member(rule.Structures, v.Account.Structures...):
+		return "structure"
+	case len(rule.CardTypes) > 0 && v.CardType != "" && !member(rule.CardTypes, v.CardType):
+		return "card_type"
+	}
+	return ""
+}
