@@ -69,7 +69,7 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	}
 	page := web.AccountPage{Person: Person(v), Address: v.Account.Address, EndAll: endSessionsPath, Enrol: s.enrolments}
 	switch word := r.URL.Query().Get("done"); word {
-	case "session_ended", "address_changed", "factor_added", "factor_removed", "password_set":
+	case "session_ended", "address_changed", "factor_added", "factor_removed", "password_set", "consent_withdrawn":
 		page.Notice = word
 	}
 	if s.Registration != nil {
@@ -84,6 +84,9 @@ func (s *Server) account(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		page.Logins, err = s.loginsOf(r.Context(), v.Account.Subject)
+	}
+	if a, ok := s.asker.(Agreements); ok && err == nil {
+		page.Consents, err = a.Agreed(r.Context(), v.Account.Subject)
 	}
 	if err != nil {
 		s.Fault(w, r, "show account", err)

@@ -23,6 +23,12 @@ type Asker interface {
 	Listed(ctx context.Context, v store.Session) ([]web.PortalService, error)
 }
 
+// Agreements is an Asker that keeps what persons have agreed to tell whom.
+type Agreements interface {
+	// Agreed returns what the account of a subject has agreed to, for its page.
+	Agreed(ctx context.Context, subject string) ([]web.ConsentInfo, error)
+}
+
 // ErrNoRequest says that there is no such request, for this browser.
 var ErrNoRequest = errors.New("no request")
 

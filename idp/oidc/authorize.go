@@ -25,6 +25,7 @@ func (p *Provider) frontRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+consentPath, p.consent)
 	mux.HandleFunc("POST "+consentPath, p.decideConsent)
 	mux.HandleFunc("POST "+refusePath, p.turnBack)
+	mux.HandleFunc("POST "+withdrawPath, p.withdraw)
 	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", p.discovery) // RFC 8414, section 3
 }

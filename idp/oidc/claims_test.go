@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/store"
 )
 
@@ -164,6 +165,27 @@ func TestDiscoveryListsWhatWorks(t *testing.T) {
 	for _, prompt := range d["prompt_values_supported"].([]any) {
 		if got := ask(b, "prompt", prompt.(string)); strings.Contains(got.Location, "error=invalid_request") {
 			t.Errorf("prompt %s is refused", prompt)
+		}
+	}
+}
+
+// What is asked for is what is shown: each scope that a client may have adds to the list of the consent page, in one place.
+func TestConsentPageListsEveryScope(t *testing.T) {
+	s := agenda()
+	s.Consent = true
+	f := newFront(t, s)
+	b := f.Browser(t, "127.0.0.2")
+	b.LogIn()
+	base, _ := consented(t, b, ask(b, "scope", "openid"))
+	items := strings.Count(base.Body, "<li>")
+	for _, scope := range client.ScopesKnown() {
+		page, _ := consented(t, b, ask(b, "scope", "openid "+scope))
+		want := items + 1
+		if scope == "openid" {
+			want = items
+		}
+		if got := strings.Count(page.Body, "<li>"); got != want {
+			t.Errorf("%s: %d lines, want %d", scope, got, want)
 		}
 	}
 }

@@ -1,12 +1,15 @@
 package oidc
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
 
 	"promess/authgw/idp"
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/web"
 )
@@ -82,11 +85,62 @@ func (p *Provider) noteConsent(r *http.Request, i *inquiry, v *store.Session) er
 	before, err := p.Store.ConsentTo(r.Context(), v.Account.Subject, i.client.ID)
 	if err == nil {
 		all = append(all, before.Scopes...)
-	} else if noRequest(err) != idp.ErrNoRequest {
+	} else if !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	slices.Sort(all)
-	return p.Store.Agree(r.Context(), v.Account.Subject, store.Consent{Client: i.client.ID, Scopes: slices.Compact(all), Agreed: p.Now()})
+	err = p.Store.Agree(r.Context(), v.Account.Subject, store.Consent{Client: i.client.ID, Scopes: slices.Compact(all), Agreed: p.Now()})
+	if err == nil {
+		p.Server.Record(audit.Event{Kind: audit.ConsentGiven, Client: i.client.ID, Subject: v.Account.Subject, Session: v.ID, Source: idp.Source(r)})
+	}
+	return err
+}
+
+// withdrawPath is where a person withdraws what they have agreed to.
+const withdrawPath = "/account/consents/withdraw"
+
+// Agreed implements idp.Agreements. Clients that are no more are not on the page; they get nothing.
+func (p *Provider) Agreed(ctx context.Context, subject string) ([]web.ConsentInfo, error) {
+	consents, err := p.Store.Consents(ctx, subject)
+	if err != nil {
+		return nil, err
+	}
+	var all []web.ConsentInfo
+	for _, given := range consents {
+		c, err := p.Clients.Client(ctx, given.Client)
+		if errors.Is(err, client.ErrUnknown) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, web.ConsentInfo{Service: c.Title, Told: toldBy(given.Scopes), Since: given.Agreed, Withdraw: withdrawPath, Client: c.ID})
+	}
+	return all, nil
+}
+
+// withdraw takes back what a person has agreed to, with what the client was given in their sessions: their own alone (G1).
+func (p *Provider) withdraw(w http.ResponseWriter, r *http.Request) {
+	v, ok := p.Server.SignedIn(w, r)
+	if !ok {
+		return
+	}
+	q, err := parameters(r)
+	if err != nil {
+		p.unanswered(w, r, err)
+		return
+	}
+	id := q.Get("client")
+	err = p.Store.Withdraw(r.Context(), v.Account.Subject, id, p.Now())
+	switch {
+	case errors.Is(err, store.ErrNotFound): // over already: it is what was wanted
+	case err != nil:
+		p.Server.Fault(w, r, "withdraw consent", err)
+		return
+	default:
+		p.Server.Record(audit.Event{Kind: audit.ConsentWithdrawn, Client: id, Subject: v.Account.Subject, Session: v.ID, Source: idp.Source(r)})
+	}
+	http.Redirect(w, r, "/account?done=consent_withdrawn", http.StatusSeeOther)
 }
 
 // toldBy names what scopes reveal, by words of the catalogue, each once, in the order in which it is shown.

@@ -9,6 +9,7 @@ import (
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/idptest"
+	"promess/authgw/internal/token"
 )
 
 // consented wants the consent page next, and returns it with the request.
@@ -103,5 +104,45 @@ func TestConsentIsGivenInTheSessionThatThereIs(t *testing.T) {
 	wantPage(t, got, http.StatusForbidden)
 	if n := len(f.Events(t, audit.AuthorizationGranted)); n != 0 {
 		t.Errorf("%d codes were given", n)
+	}
+}
+
+// What was agreed to is on the person's page, and can be withdrawn there: with what the client was given.
+func TestConsentIsWithdrawnOnTheAccountPage(t *testing.T) {
+	s := agenda()
+	s.Consent = true
+	f := newFront(t, s)
+	b, other := f.Browser(t, "127.0.0.2"), f.Browser(t, "127.0.0.3")
+	b.LogIn()
+	if strings.Contains(b.Get("/account").Body, "Agenda") {
+		t.Error("the page lists a service before anything was agreed")
+	}
+	_, request := consented(t, b, ask(b))
+	code := wantCode(t, b.Post("/oauth/consent", "request", request, "answer", "agree"))
+	page := b.Get("/account").Body
+	if !strings.Contains(page, "Agenda") || !strings.Contains(page, `action="/account/consents/withdraw"`) {
+		t.Fatalf("the page does not list the service:\n%s", page)
+	}
+	// G1: somebody else withdraws their own.
+	p := f.Proof()
+	p.NationalID = "899700218904"
+	f.Believe(p)
+	other.LogIn()
+	other.Post("/account/consents/withdraw", "client", "agenda")
+	wantCode(t, ask(b))
+	if got := b.Do(http.MethodPost, "/account/consents/withdraw", "application/x-www-form-urlencoded", "client=agenda", "Sec-Fetch-Site", "cross-site"); got.Status != http.StatusForbidden {
+		t.Errorf("a form of another site = %d", got.Status)
+	}
+
+	if got := b.Post("/account/consents/withdraw", "client", "agenda"); got.Location != "/account?done=consent_withdrawn" {
+		t.Errorf("withdrawing = %d to %q", got.Status, got.Location)
+	}
+	hash, _ := token.Of(token.Grant, code)
+	if g, err := f.Store.GrantByCode(t.Context(), hash); err != nil || !g.Ended {
+		t.Errorf("grant %+v, %v: want it ended", g, err)
+	}
+	consented(t, b, ask(b))
+	if given, taken := f.Events(t, audit.ConsentGiven), f.Events(t, audit.ConsentWithdrawn); len(given) != 1 || len(taken) != 1 || taken[0].Client != "agenda" || taken[0].Subject == "" {
+		t.Errorf("audit %+v %+v", given, taken)
 	}
 }

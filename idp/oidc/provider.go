@@ -81,7 +81,10 @@ type Provider struct {
 	back  back
 }
 
-var _ idp.Asker = (*Provider)(nil)
+var (
+	_ idp.Asker      = (*Provider)(nil)
+	_ idp.Agreements = (*Provider)(nil)
+)
 
 // New returns a provider, whose Routes belong to the auth host. Close must follow when another takes its place.
 func New(c Config) (*Provider, error) {

@@ -19,6 +19,8 @@ const (
 	ServiceEntered       Kind = "service_entered"
 	AuthorizationGranted Kind = "authorization_granted" // a client was given a code
 	AuthorizationRefused Kind = "authorization_refused" // a client, or a request in its name, was given none
+	ConsentGiven         Kind = "consent_given"         // by the person, to a client
+	ConsentWithdrawn     Kind = "consent_withdrawn"
 	FactorAdded          Kind = "factor_added"
 	FactorRemoved        Kind = "factor_removed"
 	AddressChanged       Kind = "address_changed"

@@ -60,7 +60,25 @@ func (s *Store) Agree(ctx context.Context, subject string, c Consent) error {
 	return failed("note consent", err)
 }
 
-// Withdraw forgets what a person has agreed to tell a client. ErrNotFound: nothing.
-func (s *Store) Withdraw(ctx context.Context, subject, client string) error {
-	return failed("withdraw consent", s.db.once(ctx, "DELETE FROM oidc_consents WHERE subject = ?1 AND client = ?2", subject, client))
+// Withdraw forgets what a person has agreed to tell a client, and ends what the client was given in their sessions. ErrNotFound: they had
+// agreed to nothing.
+func (s *Store) Withdraw(ctx context.Context, subject, client string, now time.Time) error {
+	return failed("withdraw consent", s.atomically(ctx, func(c conn) error {
+		if err := c.once(ctx, "DELETE FROM oidc_consents WHERE subject = ?1 AND client = ?2", subject, client); err != nil {
+			return err
+		}
+		rows, err := c.query(ctx, `
+			UPDATE oidc_grants SET ended_at = ?3 WHERE client = ?2 AND ended_at IS NULL AND session_id IN (SELECT id FROM sessions WHERE subject = ?1)
+			RETURNING id`, subject, client, now.UnixMilli())
+		if err != nil {
+			return err
+		}
+		ended, err := texts(rows)
+		for _, id := range ended {
+			if err == nil {
+				err = c.announce(ctx, GrantEnded, id, now)
+			}
+		}
+		return err
+	}))
 }

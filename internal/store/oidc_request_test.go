@@ -101,8 +101,8 @@ func TestConsentIsRemembered(t *testing.T) {
 		all, err := s.Consents(t.Context(), "u-jeanne")
 		check(t, "Consents", err, nil)
 		diff(t, "consents", all, []store.Consent{second, mail})
-		check(t, "Withdraw", s.Withdraw(t.Context(), "u-jeanne", "agenda"), nil)
-		check(t, "Withdraw again", s.Withdraw(t.Context(), "u-jeanne", "agenda"), store.ErrNotFound)
+		check(t, "Withdraw", s.Withdraw(t.Context(), "u-jeanne", "agenda", noon), nil)
+		check(t, "Withdraw again", s.Withdraw(t.Context(), "u-jeanne", "agenda", noon), store.ErrNotFound)
 		_, err = s.ConsentTo(t.Context(), "u-jeanne", "agenda")
 		check(t, "ConsentTo after it was withdrawn", err, store.ErrNotFound)
 		if err := s.Agree(t.Context(), "u-nobody", first); err == nil {

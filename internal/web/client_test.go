@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/web"
 )
 
@@ -60,5 +61,23 @@ func TestServiceMayPreferALanguage(t *testing.T) {
 	w := httptest.NewRecorder()
 	if p.Prefer(w, r, "en"); len(w.Result().Cookies()) != 0 {
 		t.Error("a service has changed the language that the person chose")
+	}
+}
+
+// Each scope that reveals something has its words on the consent page, and none is left out of it.
+func TestEveryScopeHasItsWords(t *testing.T) {
+	for _, lang := range []string{"fr", "en"} {
+		all := texts(t, lang)
+		for _, scope := range client.ScopesKnown() {
+			switch scope {
+			case "openid":
+				scope = "identity"
+			case "scope_all":
+				scope = "psc"
+			}
+			if all["told."+scope] == "" {
+				t.Errorf("%s: no told.%s", lang, scope)
+			}
+		}
 	}
 }

@@ -190,13 +190,23 @@ type AccountPage struct {
 	AddressAction string        // action of the form that begins to change it
 	Factors       []FactorInfo
 	Enrol         []Enrolment
-	Notice        string // a word shown above: "address_changed", "session_ended", "sessions_ended", "factor_added", "factor_removed", "password_set", or empty
+	Consents      []ConsentInfo
+	Notice        string // a word shown above: "address_changed", "session_ended", "sessions_ended", "factor_added", "factor_removed", "password_set", "consent_withdrawn", or empty
 }
 
 // Enrolment is a means of proof that a person may add. Kind is as in FactorInfo.
 type Enrolment struct {
 	Kind string
 	Path string // of the page where it begins
+}
+
+// ConsentInfo is what a person has agreed to tell a client of the OpenID provider.
+type ConsentInfo struct {
+	Service  string   // title of the client
+	Told     []string // as in ConsentPage
+	Since    time.Time
+	Withdraw string // action of the form that withdraws it; the field is "client"
+	Client   string
 }
 
 // SessionInfo is one session of AccountPage.

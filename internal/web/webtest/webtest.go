@@ -169,7 +169,8 @@ func account(person web.Person) web.AccountPage {
 			{Time: now.AddDate(-1, 0, 0), Method: "fax", Reason: "eaten by the dog", Source: "2001:db8:85a3:8d3:1319:8a2e:370:7348"},
 		},
 		Address: "jeanne.martin@example.fr", AddressAction: "/account/address",
-		Enrol: []web.Enrolment{{Kind: "password", Path: "/account/password"}, {Kind: "totp", Path: "/account/totp"}},
+		Enrol:    []web.Enrolment{{Kind: "password", Path: "/account/password"}, {Kind: "totp", Path: "/account/totp"}},
+		Consents: []web.ConsentInfo{{Service: "Agenda", Told: []string{"identity", "profile", "email"}, Since: now.AddDate(0, -1, 0), Withdraw: "/account/consents/withdraw", Client: "agenda"}},
 		Factors: []web.FactorInfo{
 			{Kind: "card", Label: "nº 2800636234", Added: now.AddDate(-1, 0, 0), Used: here.Since},
 			{Kind: "totp", Label: "Téléphone de garde", Added: now.AddDate(0, -2, 0), Remove: "/account/factors/2/remove"},
