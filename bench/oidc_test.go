@@ -25,7 +25,7 @@ const (
 	oidcRounds   = 8
 	oidcFlows    = 400  // of each provider in each round
 	oidcWarm     = 1000 // before the first round: connections are open then, and Node.js has compiled what it runs often
-	oidcVisitors = 4    // at once, each with a session of its own
+	oidcVisitors = 16   // at once, each with a session of its own
 	oidcRedirect = "https://agenda.promess.test/callback"
 	oidcClient   = "agenda"
 )
