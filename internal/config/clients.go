@@ -24,7 +24,7 @@ type Client struct {
 
 // Own returns the hosts that no client is answered at: those of the gateway itself.
 func (h Hosts) Own() []string {
-	return slices.DeleteFunc([]string{h.Auth, h.Card, h.BrowserCard}, func(name string) bool { return name == "" })
+	return slices.DeleteFunc([]string{h.Auth, h.Card, h.BrowserCard, h.ClientCert}, func(name string) bool { return name == "" })
 }
 
 // readClients reads the section clients. hosts and seal_keys have been read.
@@ -39,7 +39,7 @@ func readClients(top *section, g *Gateway) {
 		ids.add(c.ID, s.at("id"))
 		return c, nil
 	})
-	if len(g.Clients) > 0 && g.SealKeys == "" {
+	if (len(g.Clients) > 0 || g.Hosts.ClientCert != "") && g.SealKeys == "" {
 		if keys := top.at("seal_keys"); keys.node == nil || isOff(keys) {
 			keys.reportf("missing: the file of keys for the tokens of clients, which is made with  printf 'k1 %%s\\n' \"$(openssl rand -base64 32)\"")
 		}

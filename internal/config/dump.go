@@ -26,6 +26,7 @@ func (g *Gateway) Dump() string {
 	d.text("auth", g.Hosts.Auth)
 	d.text("card", g.Hosts.Card)
 	d.text("browser_card", g.Hosts.BrowserCard)
+	d.text("client_cert", g.Hosts.ClientCert)
 	d.close()
 
 	d.open("tls")

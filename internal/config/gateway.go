@@ -45,6 +45,7 @@ type Hosts struct {
 	Auth        string
 	Card        string
 	BrowserCard string // empty: browsers with their own access to the card are not offered it
+	ClientCert  string // where clients of the OpenID provider prove themselves with a TLS certificate; empty: none does
 }
 
 // KeyPair names the files of a server certificate (PEM, the leaf first) and its key.

@@ -113,10 +113,12 @@ func readHosts(s *section, names *claims) Hosts {
 		Auth:        required(s, "auth", "the host name of the login pages and the portal", hostName),
 		Card:        required(s, "card", "the host name that agents prove cards to", hostName),
 		BrowserCard: optional(s, "browser_card", "", hostName),
+		ClientCert:  optional(s, "client_cert", "", hostName),
 	}
 	names.add(h.Auth, s.at("auth"))
 	names.add(h.Card, s.at("card"))
 	names.add(h.BrowserCard, s.at("browser_card"))
+	names.add(h.ClientCert, s.at("client_cert"))
 	s.close()
 	return h
 }

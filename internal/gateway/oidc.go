@@ -11,8 +11,13 @@ func (g *Gateway) oidc(c Config, server *idp.Server) (*oidc.Provider, error) {
 	if c.Materials.SealKeys == nil {
 		return nil, nil
 	}
+	certOrigin := ""
+	if name := c.Gateway.Hosts.ClientCert; name != "" {
+		certOrigin = c.Gateway.Origin(name)
+	}
 	p, err := oidc.New(oidc.Config{
 		Server: server, Issuer: server.Origin, Clients: g.clients, Ring: g.ring, Store: g.store, Pages: server.Pages, Log: c.Log, Now: c.Now,
+		ClientCertOrigin: certOrigin,
 	})
 	if err != nil {
 		return nil, err

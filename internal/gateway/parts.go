@@ -65,6 +65,9 @@ func (g *Gateway) build(c Config) (p *parts, err error) {
 	if name := c.Gateway.Hosts.BrowserCard; name != "" {
 		hosts = append(hosts, vhost.Host{Name: name, Client: vhost.CardOfBrowser, Handler: p.card.BrowserCardHost()})
 	}
+	if name := c.Gateway.Hosts.ClientCert; name != "" && p.oidc != nil {
+		hosts = append(hosts, vhost.Host{Name: name, Client: vhost.AnyCertificate, Handler: p.oidc.ClientCertHost()})
+	}
 	for _, s := range provider.Services {
 		h, err := g.serviceHost(c, provider.Gate(s))
 		if err != nil {

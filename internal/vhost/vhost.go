@@ -35,6 +35,8 @@ const (
 	// CardOfBrowser asks for a certificate, of a browser: TLS 1.2 only, because browsers have no way to say in TLS 1.3 that a card
 	// cannot do PSS, and silently send none.
 	CardOfBrowser
+	// AnyCertificate asks for a certificate, whoever has issued it, of a program that proves itself with one. The handler judges it.
+	AnyCertificate
 )
 
 // Host is one name of the listener.
@@ -189,7 +191,9 @@ func hostTLS(h Host, name string, c Config) (*tls.Config, error) {
 	conf.NextProtos = []string{"http/1.1"}
 	// The handler must be reached without a certificate, with an expired one, with anything: it tells the person why not.
 	conf.ClientAuth = tls.RequestClientCert
-	conf.ClientCAs = c.CardIssuers
+	if h.Client != AnyCertificate {
+		conf.ClientCAs = c.CardIssuers
+	}
 	if h.Client == CardOfBrowser {
 		conf.MaxVersion = tls.VersionTLS12
 	}

@@ -28,6 +28,7 @@ const (
 	card    = "card.test"
 	browser = "cardb.test"
 	mail    = "mail.svc.test"
+	service = "api.svc.test"
 
 	patience = 20 * time.Second
 )
@@ -110,6 +111,7 @@ func startOn(t testing.TB, l net.Listener, grace time.Duration, h http.Handler) 
 		Hosts: []vhost.Host{
 			{Name: auth, Handler: h}, {Name: mail, Handler: h},
 			{Name: card, Client: vhost.CardOfAgent, Handler: h}, {Name: browser, Client: vhost.CardOfBrowser, Handler: h},
+			{Name: service, Client: vhost.AnyCertificate, Handler: h},
 		},
 		Certificates: []tls.Certificate{own, wild}, CardIssuers: issuers, PublicPort: 8443, Log: slog.New(slog.NewTextHandler(w.log, nil)),
 	})
