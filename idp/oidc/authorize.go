@@ -26,6 +26,7 @@ func (p *Provider) frontRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+consentPath, p.decideConsent)
 	mux.HandleFunc("POST "+refusePath, p.turnBack)
 	mux.HandleFunc("POST "+withdrawPath, p.withdraw)
+	p.deviceRoutes(mux)
 	mux.HandleFunc("GET /.well-known/openid-configuration", p.discovery)
 	mux.HandleFunc("GET /.well-known/oauth-authorization-server", p.discovery) // RFC 8414, section 3
 }
@@ -187,8 +188,18 @@ func boundTo(r *http.Request) (token.Hash, bool) {
 	return token.Of(token.Browser, cookies[0].Value)
 }
 
-// keptRequest returns the request of a handle that a request's browser brought. idp.ErrNoRequest: there is none.
+// keptRequest returns the request of a handle that a request's browser brought, of a client that is answered through it. idp.ErrNoRequest: there is
+// none.
 func (p *Provider) keptRequest(r *http.Request, handle string) (*inquiry, error) {
+	i, err := p.keptAny(r, handle)
+	if err == nil && i.Device != "" {
+		return nil, idp.ErrNoRequest
+	}
+	return i, err
+}
+
+// keptAny is keptRequest with the requests of devices.
+func (p *Provider) keptAny(r *http.Request, handle string) (*inquiry, error) {
 	hash, ok := token.Of(token.Request, handle)
 	browser, bound := boundTo(r)
 	if !ok || !bound {
@@ -206,7 +217,7 @@ func (p *Provider) keptRequest(r *http.Request, handle string) (*inquiry, error)
 	switch {
 	case errors.Is(err, client.ErrUnknown):
 		return nil, idp.ErrNoRequest
-	case err == nil && !i.client.Answered(i.RedirectURI): // it was changed meanwhile
+	case err == nil && i.Device == "" && !i.client.Answered(i.RedirectURI), err == nil && i.Device != "" && !i.client.Device: // it was changed meanwhile
 		return nil, idp.ErrNoRequest
 	}
 	return i, err

@@ -66,6 +66,7 @@ func (p *Provider) provedRoutes(mux *http.ServeMux) {
 	mux.HandleFunc(introspectPath, p.posted(p.introspect))
 	mux.HandleFunc(revokePath, p.posted(p.revoke))
 	mux.HandleFunc(parPath, p.posted(p.push))
+	mux.HandleFunc(devicePath, p.posted(p.deviceAuthorization))
 }
 
 // certHost marks requests on the host of client certificates.
@@ -115,6 +116,7 @@ type denial struct {
 	description string // for its developer: a text of ours in ASCII
 	reason      string // a word, for the audit; empty: the code
 	client      string // that was refused; empty: nobody knows
+	waits       bool   // it is no refusal, and nothing to record: a device is to ask again
 }
 
 func (d *denial) Error() string { return d.code + ": " + d.description }
@@ -177,7 +179,9 @@ func (p *Provider) deny(w http.ResponseWriter, r *http.Request, err error) {
 			return
 		}
 	}
-	p.recordDenial(source, d)
+	if !d.waits {
+		p.recordDenial(source, d)
+	}
 	reply(w, status, map[string]string{"error": d.code, "error_description": d.description})
 }
 

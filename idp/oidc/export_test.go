@@ -19,3 +19,6 @@ func (p *Provider) Claims(ctx context.Context, v store.Session, body []byte, sco
 
 // ParseParameters reads a query or a form.
 func ParseParameters(text string) (url.Values, error) { return parseParameters(text) }
+
+// ReadUserCode returns a user code as it is shown, of what somebody typed.
+func ReadUserCode(typed string) (string, bool) { return readUserCode(typed) }

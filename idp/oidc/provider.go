@@ -78,7 +78,9 @@ type Provider struct {
 
 	kept  limit.Sources // requests that are kept for a login
 	noise limit.Sources // refusals for which nothing was looked at
-	back  back
+
+	devices limit.Sources // devices that begin to wait
+	back    back
 }
 
 var (
@@ -91,6 +93,7 @@ func New(c Config) (*Provider, error) {
 	p := &Provider{
 		Config: c, decoder: schema.NewDecoder(), encoder: lib.NewEncoder(),
 		kept: limit.Sources{PerSecond: 10, AtOnce: 200}, noise: limit.Sources{PerSecond: 0.2, AtOnce: 100},
+		devices: limit.Sources{PerSecond: 5, AtOnce: 100},
 	}
 	p.decoder.IgnoreUnknownKeys(true)
 	p.hear()

@@ -37,6 +37,11 @@ type asked struct {
 
 	// Before is the session that the browser had when it brought the request, by its id: a login that is asked for is another one.
 	Before string `json:"before,omitempty"`
+
+	// Device and UserCode are of the request of a device, which has no redirect URI: what the database knows it by, and the code that its person has typed,
+	// to be shown once more.
+	Device   string `json:"device,omitempty"`
+	UserCode string `json:"user_code,omitempty"`
 }
 
 // refusal is an error as a client is told it (RFC 6749, section 4.1.2.1; OpenID Connect Core 1.0, section 3.1.2.6).

@@ -18,7 +18,7 @@ func (p *Provider) Resume(request string) string { return queryOf(resumePath, "r
 
 // Demand implements idp.Asker.
 func (p *Provider) Demand(r *http.Request, request string, v *store.Session) (idp.Demand, error) {
-	i, err := p.keptRequest(r, request)
+	i, err := p.keptAny(r, request)
 	if err != nil {
 		return idp.Demand{}, err
 	}
@@ -36,8 +36,12 @@ func (p *Provider) Demand(r *http.Request, request string, v *store.Session) (id
 func (p *Provider) resume(w http.ResponseWriter, r *http.Request) {
 	noStore(w)
 	handle := r.URL.Query().Get("request")
-	i, v, ok := p.found(w, r, handle)
+	i, v, ok := p.foundBy(p.keptAny, w, r, handle)
 	if !ok {
+		return
+	}
+	if i.Device != "" {
+		p.resumeDevice(w, r, i, v)
 		return
 	}
 	d, err := p.decide(r.Context(), i, v)
@@ -65,7 +69,13 @@ func (p *Provider) resume(w http.ResponseWriter, r *http.Request) {
 
 // found returns the kept request of a handle and the session that there is, or answers the browser.
 func (p *Provider) found(w http.ResponseWriter, r *http.Request, handle string) (*inquiry, *store.Session, bool) {
-	i, err := p.keptRequest(r, handle)
+	return p.foundBy(p.keptRequest, w, r, handle)
+}
+
+type finder func(r *http.Request, handle string) (*inquiry, error)
+
+func (p *Provider) foundBy(find finder, w http.ResponseWriter, r *http.Request, handle string) (*inquiry, *store.Session, bool) {
+	i, err := find(r, handle)
 	if errors.Is(err, idp.ErrNoRequest) {
 		p.forget(w, r, handle)
 	}
@@ -104,9 +114,13 @@ func (p *Provider) used(w http.ResponseWriter, r *http.Request, i *inquiry) bool
 func (p *Provider) notAdmitted(w http.ResponseWriter, r *http.Request, i *inquiry, v *store.Session, d verdict) {
 	support := idp.NewSupportCode()
 	p.recordRefusal(r, refusedPerson(i, v, d.reason, support))
-	p.Pages.Render(w, r, http.StatusForbidden, web.ClientRefusedPage{
+	page := web.ClientRefusedPage{
 		Person: idp.Person(*v), Service: i.client.Title, Reason: d.reason, Support: support, Action: refusePath, Request: i.handle, Target: i.RedirectURI,
-	})
+	}
+	if i.Device != "" { // which nothing leads back to
+		page.Action = ""
+	}
+	p.Pages.Render(w, r, http.StatusForbidden, page)
 }
 
 // turnBack sends a person whom a client is not open to back to it. What they may now be admitted to goes on.

@@ -30,6 +30,7 @@ type exchange struct {
 
 	grant   store.Grant
 	code    token.Hash
+	device  token.Hash       // device code that is used; zero: none
 	old     store.GrantToken // refresh token that is used
 	oldHash token.Hash
 	session store.Session
@@ -275,6 +276,9 @@ func (s storage) newToken(kind token.Kind, stored store.TokenKind, scopes []stri
 }
 
 func (s storage) useCode(ctx context.Context, tokens ...store.GrantToken) error {
+	if s.device != (token.Hash{}) {
+		return s.useDevice(ctx, tokens)
+	}
 	err := s.p.Store.UseGrantCode(ctx, s.code, s.client.ID, tokens, s.p.Now())
 	if errors.Is(err, store.ErrNotFound) { // since it was looked at: somebody else was faster, or the session is over
 		err = s.replayed(ctx, s.grant)

@@ -23,8 +23,8 @@ const (
 	refreshGrace = 10 * time.Second // for which a refresh token is taken again whose answer was lost
 )
 
-// token gives a client tokens for a code, or for the refresh token that came with others (RFC 6749, sections 4.1.3 and 6). There is no other grant
-// by which anybody gets in (F16).
+// token gives a client tokens for a code, for the refresh token that came with others (RFC 6749, sections 4.1.3 and 6), or for the device code that a
+// person has approved (RFC 8628, section 3.4). There is no other grant by which anybody gets in (F16).
 func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 	c, err := p.authenticate(r)
 	if err != nil {
@@ -37,6 +37,8 @@ func (p *Provider) token(w http.ResponseWriter, r *http.Request) {
 		response, err = p.exchangeCode(r, c)
 	case lib.GrantTypeRefreshToken:
 		response, err = p.exchangeRefresh(r, c)
+	case lib.GrantTypeDeviceCode:
+		response, err = p.exchangeDevice(r, c)
 	case "":
 		err = &denial{code: invalidRequest, description: "grant_type is missing"}
 	default:
