@@ -42,6 +42,29 @@ func TestG8AnswersLeadToPlacesOnly(t *testing.T) {
 	}
 }
 
+// OpenID Connect Front-Channel Logout 1.0, section 2: the page of a sign-out loads what clients registered, and its policy knows these origins alone.
+func TestSignOutFramesClientsOnly(t *testing.T) {
+	p := pages(t, web.Site{})
+	w := render(t, p, "fr", http.StatusOK, web.SigningOutPage{Next: "https://mail.example/x", Frames: []string{
+		"https://agenda.example:8443/out?iss=a&sid=b", "https://agenda.example:8443/other", "https://dossier.example/out",
+		"http://plain.example/out", "javascript:alert(1)", "https://evil.example/;script-src *", "https://a@evil.example/", "/own", "fr.example:/x",
+	}})
+	const want = "; frame-ancestors 'none'; frame-src https://agenda.example:8443 https://dossier.example"
+	if got := w.Header().Get("Content-Security-Policy"); !strings.HasSuffix(got, want) {
+		t.Errorf("policy %q, want %q at its end", got, want)
+	}
+	if got := strings.Count(w.Body.String(), "<iframe"); got != 3 {
+		t.Errorf("%d frames, want 3:\n%s", got, w.Body)
+	}
+	if got := w.Header().Get("Refresh"); got != "5; url=https://mail.example/x" {
+		t.Errorf("Refresh %q: a client that does not answer must not hold up the person", got)
+	}
+	w = render(t, p, "fr", http.StatusOK, web.SigningOutPage{Next: "https://mail.example/x"})
+	if strings.Contains(w.Header().Get("Content-Security-Policy"), "frame-src") || w.Header().Get("Refresh") != "0; url=https://mail.example/x" {
+		t.Errorf("without frames: %v", w.Header())
+	}
+}
+
 // OpenID Connect Core 1.0, section 3.1.2.1: ui_locales is a list, the most wanted first. What the person has chosen counts more.
 func TestServiceMayPreferALanguage(t *testing.T) {
 	p := pages(t, web.Site{})

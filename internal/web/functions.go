@@ -19,6 +19,7 @@ func functions(c catalogue, a *assets, zone *time.Location) template.FuncMap {
 		"local":     localPath,
 		"agentURL":  agentURL,
 		"clientURL": clientURL,
+		"frame":     frame,
 		"phoneURL":  phoneURL,
 		"mailURL":   mailURL,
 		"groups":    groups,

@@ -39,14 +39,16 @@ func (p *Pages) Language(r *http.Request) string {
 }
 
 // Prefer remembers, while the browser is open, the first language that the pages know of tags separated by spaces, in a browser that has
-// chosen none: a service has asked for it (OpenID Connect Core 1.0, section 3.1.2.1, ui_locales).
+// chosen none: a service has asked for it (OpenID Connect Core 1.0, section 3.1.2.1, ui_locales). The answer to r is in it too.
 func (p *Pages) Prefer(w http.ResponseWriter, r *http.Request, tags string) {
 	if c, err := r.Cookie(languageCookie); err == nil && known(c.Value) != "" {
 		return
 	}
 	for tag := range strings.FieldsSeq(tags) {
 		if lang := known(tag); lang != "" {
-			http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: lang, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+			c := &http.Cookie{Name: languageCookie, Value: lang, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+			http.SetCookie(w, c)
+			r.AddCookie(c)
 			return
 		}
 	}

@@ -66,6 +66,22 @@ func formTarget(s string) string {
 	return u.Scheme + "://" + u.Host
 }
 
+// frameOrigin returns the origin of a URL that a page may load in a frame, of https, or an empty string.
+func frameOrigin(s string) string {
+	if !strings.HasPrefix(s, "https://") {
+		return ""
+	}
+	return formTarget(s)
+}
+
+// frame returns s when it is a URL that a page may load in a frame.
+func frame(s string) string {
+	if frameOrigin(s) == "" {
+		return ""
+	}
+	return s
+}
+
 var agentURLForm = regexp.MustCompile(`^` + AgentScheme + `:[A-Za-z0-9/._~:?=&%-]*$`)
 
 // agentURL returns s when it is a URL for the agent. html/template refuses schemes that it does not know, hence the type.

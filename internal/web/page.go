@@ -376,6 +376,19 @@ type PhonePage struct {
 // SigningOutPage is seen for a moment while a sign-out goes round the services. It leads on to Next by itself.
 type SigningOutPage struct {
 	Next string // http or https URL
+	// Frames are https URLs, of clients of the OpenID provider, that are loaded unseen so that each ends its own session (OpenID Connect
+	// Front-Channel Logout 1.0). The page waits for them, for a few seconds at most.
+	Frames []string
+}
+
+// LogoutPage asks a person whether they want to be signed out: somebody sent them who may not decide it.
+type LogoutPage struct {
+	Person  Person
+	Service string  // title of the client of the OpenID provider that asks; empty: not known
+	Wrong   bool    // what it sent is not right, and nobody is led back to it
+	Action  string  // of the form
+	Fields  []Field // of the form
+	Stay    string  // where the person goes who does not want to
 }
 
 // SignedOutPage says that the session is over everywhere.
@@ -457,6 +470,7 @@ func (ConsentPage) template() string       { return "consent" }
 func (ClientRefusedPage) template() string { return "client_refused" }
 func (ReturnPage) template() string        { return "return" }
 func (FormPostPage) template() string      { return "form_post" }
+func (LogoutPage) template() string        { return "logout" }
 func (DevicePage) template() string        { return "device" }
 func (DeviceConfirmPage) template() string { return "device_confirm" }
 func (DeviceDonePage) template() string    { return "device_done" }

@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -99,16 +100,36 @@ func (p ReturnPage) refresh() string {
 	return "0; url=" + p.Next
 }
 
+// framesFor is how long, in seconds, a page stays for its frames.
+const framesFor = "5"
+
 func (p SigningOutPage) refresh() string {
 	if link(p.Next) == "" {
 		return ""
 	}
+	if len(p.Frames) > 0 {
+		return framesFor + "; url=" + p.Next
+	}
 	return "0; url=" + p.Next
+}
+
+// headers lets the page load its frames, from their origins alone.
+func (p SigningOutPage) headers(h http.Header) {
+	var origins []string
+	for _, f := range p.Frames {
+		if o := frameOrigin(f); o != "" && !slices.Contains(origins, o) {
+			origins = append(origins, o)
+		}
+	}
+	if len(origins) > 0 {
+		h.Set("Content-Security-Policy", h.Get("Content-Security-Policy")+"; frame-src "+strings.Join(origins, " "))
+	}
 }
 
 func (p LoginPage) person() *Person         { return p.Person }
 func (p ConsentPage) person() *Person       { return &p.Person }
 func (p ClientRefusedPage) person() *Person { return &p.Person }
+func (p LogoutPage) person() *Person        { return &p.Person }
 func (p DevicePage) person() *Person        { return p.Person }
 func (p DeviceConfirmPage) person() *Person { return &p.Person }
 func (p DeviceDonePage) person() *Person    { return &p.Person }
@@ -200,7 +221,7 @@ func parseTemplates(lang string, a *assets) (map[string]func() (*template.Templa
 
 func pageNames() []string {
 	return []string{
-		"login", "situation", "consent", "client_refused", "return", "form_post", "device", "device_confirm", "device_done", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "invitation", "totp", "recovery", "signing_out", "signed_out", "error",
+		"login", "situation", "consent", "client_refused", "return", "form_post", "logout", "device", "device_confirm", "device_done", "wait", "portal", "register", "register_code", "registered", "account", "otp", "otp_code", "password", "invitation", "totp", "recovery", "signing_out", "signed_out", "error",
 		"login", "wait", "portal", "register", "register_code", "registered", "account", "signing_out", "signed_out", "error",
 		"passkey", "passkey_add", "phone_add", "qr", "phone",
 		"agent_status", "agent_pin", "agent_choice", "agent_error", "agent_home",

@@ -90,6 +90,20 @@
     button.addEventListener("click", function () { window.print(); });
   }
 
+  // The page goes on by itself after a few seconds; sooner when all services have answered.
+  function goOnAfterFrames(panel) {
+    const next = panel.querySelector("[data-next]");
+    const frames = panel.querySelectorAll("iframe");
+    let loading = frames.length;
+    for (const frame of frames) {
+      frame.addEventListener("load", function () {
+        loading -= 1;
+        if (loading === 0 && next) { location.replace(next.href); }
+      });
+    }
+  }
+
+  for (const panel of document.querySelectorAll("[data-frames]")) { goOnAfterFrames(panel); }
   for (const form of document.querySelectorAll("form[data-send]")) { form.submit(); }
   for (const button of document.querySelectorAll("[data-print]")) { print(button); }
   for (const form of document.querySelectorAll("form[data-wait]")) { followLogin(form); }
