@@ -33,6 +33,7 @@ const (
 	Refresh Kind = "refresh" // refresh token of a client
 	Device  Kind = "device"  // device code of a client
 	Secret  Kind = "secret"  // of a client
+	Leave   Kind = "leave"   // names what is left to do when a sign-out has ended a session
 )
 
 // Len is the length of a token in characters.
