@@ -53,14 +53,15 @@ type LimitedMethod interface {
 // Mount adds what persons sign in for. It is called before Handler, once.
 func (s *Server) Mount(a Asker) { s.asker = a }
 
-// demand returns what the request of a browser's state asks of a login; the zero value when there is none. A request that is over is no
-// request: the person signs in for the portal.
-func (s *Server) demand(r *http.Request, state BrowserState, v *store.Session) (Demand, error) {
+// demand returns what the request of a browser's state asks of a login; the zero value when there is none. A request that is over is taken out
+// of the state: the person signs in for the portal.
+func (s *Server) demand(r *http.Request, state *BrowserState, v *store.Session) (Demand, error) {
 	if state.Request == "" || s.asker == nil {
 		return Demand{}, nil
 	}
 	d, err := s.asker.Demand(r, state.Request, v)
 	if errors.Is(err, ErrNoRequest) {
+		state.Request = ""
 		return Demand{}, nil
 	}
 	return d, err
@@ -70,7 +71,7 @@ func (s *Server) demand(r *http.Request, state BrowserState, v *store.Session) (
 // That it cannot be asks for the most.
 func (s *Server) Wanted(r *http.Request) Demand {
 	state := s.BrowserState(r)
-	d, err := s.demand(r, state, nil)
+	d, err := s.demand(r, &state, nil)
 	if err != nil {
 		s.Log.Error("request not found", "error", err)
 		d.Fresh = true

@@ -174,7 +174,7 @@ func (s *Server) login(w http.ResponseWriter, r *http.Request) {
 		s.Fault(w, r, "find session", err)
 		return
 	}
-	demand, err := s.demand(r, state, session)
+	demand, err := s.demand(r, &state, session)
 	if err != nil {
 		s.Fault(w, r, "find request", err)
 		return

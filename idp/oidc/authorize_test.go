@@ -187,6 +187,10 @@ func TestNativeClientIsAnsweredOnItsMachine(t *testing.T) {
 			t.Errorf("%s: %d to %q", uri, got.Status, got.Header.Get("Location"))
 		}
 	}
+	got := ask(b, "redirect_uri", "fr.example.agenda:/cb", "response_mode", "form_post")
+	if to := got.Header.Get("Location"); !strings.HasPrefix(to, "fr.example.agenda:/cb?error=invalid_request&") {
+		t.Errorf("a form to a program's own scheme: %d to %q", got.Status, to)
+	}
 	for _, uri := range []string{"http://127.0.0.1:51004/other", "http://localhost:51004/cb", "http://127.0.0.2:51004/cb", "http://127.0.0.1:51004/cb?x=1", "http://user@127.0.0.1:51004/cb",
 		"http://127.0.0.1:51004@evil.example/cb", "http://127.0.0.1:0/cb", "http://127.0.0.1:99999/cb", "https://127.0.0.1:51004/cb", "fr.example.agenda:/cb/", "fr.example.agenda:/cb#x"} {
 		wantPage(t, ask(b, "redirect_uri", uri), http.StatusBadRequest)

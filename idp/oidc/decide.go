@@ -97,11 +97,22 @@ func (i *inquiry) old(now time.Time, v *store.Session) bool {
 
 // level is the level that is needed: the higher of what the client's rule and the request say.
 func (i *inquiry) level() string {
-	rule := map[string]string{"hardware": idp.ACRHardware, "two_factor": idp.ACRTwoFactor}[i.client.Rule.Level]
+	rule := ruleLevel(i.client.Rule.Level)
 	if idp.Level(i.asked.Level) > idp.Level(rule) {
 		return i.asked.Level
 	}
 	return rule
+}
+
+// ruleLevel is the acr of a rule's word; empty: it has none.
+func ruleLevel(word string) string {
+	switch word {
+	case "hardware":
+		return idp.ACRHardware
+	case "two_factor":
+		return idp.ACRTwoFactor
+	}
+	return ""
 }
 
 // missing is the verdict that the session does not do, for a reason that the login page says.

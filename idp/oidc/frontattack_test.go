@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -195,7 +196,7 @@ func TestRequestThatIsOverLeadsNowhere(t *testing.T) {
 	if got := b.Get("/login"); strings.Contains(got.Body, "Agenda") {
 		t.Error("the login page still says that the service asks")
 	}
-	if got := b.Post("/login/believed"); got.Location != "/" && !strings.HasPrefix(got.Location, "/oauth/resume") {
+	if got := b.Post("/login/believed"); got.Location != "/" {
 		t.Errorf("login leads to %q", got.Location)
 	}
 }
@@ -258,5 +259,34 @@ func TestG10RequestsThatAreKeptAreBounded(t *testing.T) {
 	}
 	if n := len(f.Events(t, audit.AuthorizationRefused)); n != 100 {
 		t.Errorf("%d refusals of one network are in the trail, want 100", n)
+	}
+}
+
+// A request that goes on in many tabs at once is answered in one of them (F3: one code, for one grant).
+func TestRequestIsAnsweredOnce(t *testing.T) {
+	f := newFront(t, agenda())
+	b := f.Browser(t, "127.0.0.2")
+	wantLogin(t, b, ask(b))
+	resume := b.Post("/login/believed").Location
+	codes := make(chan bool, 8)
+	for range cap(codes) {
+		go func() { // ends with its answer
+			r := httptest.NewRequest(http.MethodGet, idptest.Origin+resume, nil)
+			for _, name := range []string{"__Host-authgw", "__Host-authgw-asked"} {
+				r.AddCookie(&http.Cookie{Name: name, Value: b.Cookie(name)})
+			}
+			w := httptest.NewRecorder()
+			f.Handler.ServeHTTP(w, r)
+			codes <- strings.Contains(w.Header().Get("Refresh"), "code=")
+		}()
+	}
+	n := 0
+	for range cap(codes) {
+		if <-codes {
+			n++
+		}
+	}
+	if granted := len(f.Events(t, audit.AuthorizationGranted)); n != 1 || granted != 1 {
+		t.Errorf("%d codes, %d in the trail, want one", n, granted)
 	}
 }

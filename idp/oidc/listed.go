@@ -26,6 +26,8 @@ func (p *Provider) Listed(ctx context.Context, v store.Session) ([]web.PortalSer
 // neverAdmits says why a rule admits the person of a session by no login at all, by a word of the catalogue; empty: it may.
 func neverAdmits(rule client.Rule, v *store.Session) string {
 	switch {
+	case rule.Level != "" && ruleLevel(rule.Level) == "": // a level that nobody knows is for nobody, as in idp.Rule
+		return "level"
 	case !member(rule.Professions, v.Account.Profession):
 		return "profession"
 	case !member(rule.Structures, v.Account.Structures...):

@@ -80,6 +80,18 @@ func TestPushedRequestIsBroughtOnce(t *testing.T) {
 	f.Advance(90 * time.Second)
 	wantPage(t, bring(b, "agenda", uri), http.StatusBadRequest)
 
+	// What was good when it was pushed, and is not when it is brought.
+	uri = pushedURI(t, pushRequest(t, f, request("client_secret", secret)))
+	moved := agenda()
+	moved.RedirectURIs = []string{"https://agenda.example.test/new"}
+	c, err := f.clients.Client(t.Context(), "agenda")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.use(t, moved)
+	wantPage(t, bring(b, "agenda", uri), http.StatusBadRequest)
+	f.clients.Use([]*client.Client{c})
+
 	// prompt=login is counted from when the browser brings it.
 	b.LogIn()
 	uri = pushedURI(t, pushRequest(t, f, request("client_secret", secret, "prompt", "login")))

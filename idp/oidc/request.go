@@ -82,9 +82,10 @@ func (p *Provider) responder(ctx context.Context, q url.Values) (*client.Client,
 	return c, nil
 }
 
-// modeOf returns how an answer is sent; what is not known is sent as the default, which says so.
+// modeOf returns how an answer is sent. What cannot be done is answered in the default mode, which says so: nobody sends a form to a program's
+// own scheme.
 func modeOf(q url.Values) string {
-	if q.Get("response_mode") == "form_post" {
+	if q.Get("response_mode") == "form_post" && strings.HasPrefix(q.Get("redirect_uri"), "http") {
 		return "form_post"
 	}
 	return ""
@@ -151,8 +152,8 @@ func refuseUnsupported(q url.Values) error {
 	case q.Get("response_type") != "code":
 		return &refusal{"unsupported_response_type", "only response_type=code is supported"}
 	}
-	switch q.Get("response_mode") {
-	case "", "query", "form_post":
+	switch mode := q.Get("response_mode"); mode {
+	case "", "query", modeOf(q):
 		return nil
 	}
 	return &refusal{"invalid_request", "only response_mode query and form_post are supported"}

@@ -3,6 +3,7 @@ package oidc_test
 import (
 	"encoding/json"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -344,7 +345,29 @@ func TestLanguageAndHintAreForThePage(t *testing.T) {
 	if page.Header.Get("Content-Language") != "en" {
 		t.Errorf("language %q, want en", page.Header.Get("Content-Language"))
 	}
+	r := httptest.NewRequest(http.MethodGet, idptest.Origin+"/login/otp", nil)
+	for _, name := range []string{"__Host-authgw-login", "__Host-authgw-asked"} {
+		r.AddCookie(&http.Cookie{Name: name, Value: b.Cookie(name)})
+	}
+	if got := f.Server.Wanted(r); got.Hint != "jmartin" || got.Title != "Agenda" || got.Fresh {
+		t.Errorf("what a method learns: %+v", got)
+	}
 	if strings.Contains(f.Written(), "jmartin") {
 		t.Error("the hint is in the log or the trail")
 	}
+}
+
+// A rule that nobody understands admits nobody: a client is checked where it is made, and here again.
+func TestRuleWithAnUnknownLevelIsForNobody(t *testing.T) {
+	f := newFront(t)
+	c, err := agenda().Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Rule.Level = "biometric"
+	f.clients.Use([]*client.Client{c})
+	b := f.Browser(t, "127.0.0.2")
+	b.LogIn()
+	wantError(t, ask(b, "prompt", "none"), "access_denied")
+	wantPage(t, b.Get(ask(b).Location), http.StatusForbidden)
 }
