@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,6 +27,7 @@ func (w *partyWorld) relyingParties(t *testing.T) {
 		{"openid-client: claims, userinfo, refresh, introspection, revocation (E8, F12, F13)", (*partyWorld).nodeTokens},
 		{"openid-client: one session signs in to all, however they prove who they are", (*partyWorld).nodeClients},
 		{"openid-client: what it may ask for besides", (*partyWorld).nodeParameters},
+		{"openid-client: a device without a browser of its own", (*partyWorld).nodeDevice},
 		{"mod_auth_openidc: claims reach the service", (*partyWorld).apacheClaims},
 		{"mod_auth_openidc: an interface takes tokens of others, as long as they are good", (*partyWorld).apacheInterface},
 		{"go-oidc: the example of docs/examples/login greets, and believes no answer that it did not ask for (F3)", (*partyWorld).goExample},
@@ -111,10 +113,11 @@ func (w *partyWorld) nodeParameters(t *testing.T) {
 	}
 	// A page with a button, which the person's browser sends on.
 	answer, body, at := v.open(w.origin("party") + "/web/login?response_mode=form_post")
-	form, action := readForm(t, body)
-	if answer.StatusCode != http.StatusOK || action != w.origin("party")+"/web/callback" {
-		t.Fatalf("form_post: %s at %s, to %q\n%.1000s", answer.Status, at, action, body)
+	if answer.StatusCode != http.StatusOK {
+		t.Fatalf("form_post: %s at %s\n%.1000s", answer.Status, at, body)
 	}
+	action := w.origin("party") + "/web/callback"
+	form := readForm(t, body, action)
 	answer, body = v.ask(http.MethodPost, action, strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded")
 	if got := v.parse(body, action); answer.StatusCode != http.StatusOK || !got.isFor("web") {
 		t.Errorf("form_post: %s %s", answer.Status, body)
@@ -210,5 +213,42 @@ func (w *partyWorld) goExample(t *testing.T) {
 		if answer, body := c.browser.ask(http.MethodGet, c.address, nil, pageHeaders...); answer.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %s, want 400\n%.300s", c.name, answer.Status, body)
 		}
+	}
+}
+
+func (w *partyWorld) nodeDevice(t *testing.T) {
+	v := w.visitor(t)
+	_, body := v.ask(http.MethodGet, w.origin("party")+"/tv/device", nil)
+	var device struct {
+		Code     string `json:"user_code"`
+		Complete string `json:"verification_uri_complete"`
+	}
+	if err := json.Unmarshal([]byte(body), &device); err != nil || device.Code == "" || device.Complete == "" {
+		t.Fatalf("%v\n%s", err, body)
+	}
+	if answer, body, at := v.open(device.Complete); answer.StatusCode != http.StatusOK || !strings.HasPrefix(at, w.auth("/")) || !strings.Contains(body, device.Code) {
+		t.Fatalf("the address on the device: %s at %s\n%.500s", answer.Status, at, body)
+	}
+	post := func(path string, form url.Values) *http.Response {
+		answer, _ := v.ask(http.MethodPost, w.auth(path), strings.NewReader(form.Encode()),
+			append(slices.Clone(pageHeaders[:6]), "Sec-Fetch-Site", "same-origin", "Content-Type", "application/x-www-form-urlencoded")...)
+		return answer
+	}
+	begun := post("/device", url.Values{"user_code": {device.Code}})
+	status, body, at := v.logIn(w.auth("") + begun.Header.Get("Location"))
+	if status != http.StatusOK || !strings.Contains(body, "Écran") {
+		t.Fatalf("what is asked after the login: %d at %s\n%.1000s", status, at, body)
+	}
+	form := readForm(t, body, "/device/confirm")
+	form.Set("answer", "approve")
+	if answer := post("/device/confirm", form); answer.StatusCode != http.StatusOK {
+		t.Fatalf("approval: %s", answer.Status)
+	}
+	s := v.party("/tv/poll") // which waits as long as the gateway says
+	if s.Error != "" || !s.isFor("tv") || s.Claims["acr"] != "urn:authgw:acr:hardware" {
+		t.Errorf("the device is told %+v", s)
+	}
+	if info := v.party("/tv/userinfo"); info.Sub != s.Claims["sub"] || info.Name != "HÉLÈNE D'ARTAGNAN-LE GOFF" {
+		t.Errorf("userinfo = %+v", info)
 	}
 }

@@ -332,19 +332,22 @@ func (v *visitor) parse(body, at string) said {
 
 var (
 	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]*)" value="([^"]*)"`)
-	formAction  = regexp.MustCompile(`<form[^>]* action="([^"]*)"`)
+	pageForm    = regexp.MustCompile(`(?s)<form[^>]* action="([^"]*)"[^>]*>(.*?)</form>`)
 )
 
-// readForm reads the fields of the one form of a page, and where it goes to.
-func readForm(t *testing.T, page string) (url.Values, string) {
+// readForm reads the hidden fields of the form of a page that goes to an address.
+func readForm(t *testing.T, page, address string) url.Values {
 	t.Helper()
-	form := url.Values{}
-	for _, m := range hiddenField.FindAllStringSubmatch(page, -1) {
-		form.Set(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
+	for _, f := range pageForm.FindAllStringSubmatch(page, -1) {
+		if html.UnescapeString(f[1]) != address {
+			continue
+		}
+		form := url.Values{}
+		for _, m := range hiddenField.FindAllStringSubmatch(f[2], -1) {
+			form.Set(html.UnescapeString(m[1]), html.UnescapeString(m[2]))
+		}
+		return form
 	}
-	action := formAction.FindStringSubmatch(page)
-	if action == nil {
-		t.Fatalf("no form\n%.1000s", page)
-	}
-	return form, html.UnescapeString(action[1])
+	t.Fatalf("no form that goes to %s\n%.2000s", address, page)
+	return nil
 }
