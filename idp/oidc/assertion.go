@@ -34,6 +34,9 @@ func readAssertion(c *client.Client, text string) (a assertion, reason string) {
 	if len(text) > maxHint {
 		return a, "too_long"
 	}
+	if !isCompact(text) {
+		return a, "bad_assertion"
+	}
 	t, err := jwt.ParseSigned(text, assertionAlgs)
 	if err != nil || len(t.Headers) != 1 {
 		return a, "bad_assertion"
@@ -48,6 +51,18 @@ func readAssertion(c *client.Client, text string) (a assertion, reason string) {
 		return a, "bad_signature"
 	}
 	return a, ""
+}
+
+// isCompact says whether a text is three parts of canonical base64url (RFC 7515, section 7.1). The library takes line feeds and other spellings of
+// the last letter too.
+func isCompact(text string) bool {
+	parts := strings.Split(text, ".")
+	for _, part := range parts {
+		if _, err := base64.RawURLEncoding.Strict().DecodeString(part); err != nil || strings.ContainsAny(part, "\r\n") {
+			return false
+		}
+	}
+	return len(parts) == 3
 }
 
 // keyOf returns the key that a header names. It may leave that out when there is one only (RFC 7515, section 4.1.4).

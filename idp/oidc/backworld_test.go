@@ -76,6 +76,12 @@ func (r *roster) add(c *client.Client) {
 	r.all[c.ID] = c
 }
 
+func (r *roster) remove(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, id)
+}
+
 // noted keeps what is written.
 type noted struct {
 	mu sync.Mutex

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"promess/authgw/idp"
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 )
@@ -38,7 +39,10 @@ func (p *Provider) access(ctx context.Context, text string) (*entry, error) {
 		return nil, err
 	}
 	v, err := p.Server.Sessions.ByID(ctx, g.Session, false)
-	if errors.Is(err, idp.ErrNoSession) {
+	if err == nil {
+		_, err = p.Clients.Client(ctx, g.Client) // one that the configuration no longer has is not told to anybody
+	}
+	if errors.Is(err, idp.ErrNoSession) || errors.Is(err, client.ErrUnknown) {
 		return nil, errInactive
 	}
 	if err != nil {

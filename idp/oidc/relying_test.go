@@ -280,6 +280,18 @@ func TestTokensOfARemovedClientEnd(t *testing.T) {
 		t.Fatalf("EndGrantsOf = %d, %v", n, err)
 	}
 	eventually(t, "the gateway has heard", func() bool { return !b.active(t, "api", got) })
+
+	// One that is no longer in the configuration has no grants ended: nobody announces that. A minute later at most it is noticed.
+	v := b.session(t, "s2")
+	got = b.exchange(t, "dossier", b.code(t, "dossier", v, "openid", "offline_access")).wantTokens(t, "exchange").word("access_token")
+	if !b.active(t, "api", got) {
+		t.Fatal("the access token is not good")
+	}
+	b.remove("dossier")
+	b.advance(time.Minute)
+	if b.active(t, "api", got) || b.me(t, got).status != http.StatusUnauthorized {
+		t.Error("the access token of a client that is gone is good")
+	}
 }
 
 // RFC 6750: an access token comes in a header or a form, never in an address, once.
