@@ -53,7 +53,7 @@ func (p *Provider) authenticate(r *http.Request) (*client.Client, error) {
 			return nil, unproved(c.ID, "bad_secret")
 		}
 	case client.PrivateKeyJWT:
-		if err := p.verifyAssertion(r.Context(), c, who.assertion, p.Issuer+r.URL.Path); err != nil {
+		if err := p.verifyAssertion(r.Context(), c, who.assertion, p.audiences(r.URL.Path)); err != nil {
 			return nil, err
 		}
 	case client.TLSClientAuth:
@@ -145,11 +145,20 @@ func badCertificate(c *client.Client, cert *x509.Certificate, now time.Time) str
 	return ""
 }
 
-// verifyAssertion verifies a JWT by which a client proves itself (RFC 7523, section 3), and uses it up. endpoint is the URL that was called.
-func (p *Provider) verifyAssertion(ctx context.Context, c *client.Client, assertion, endpoint string) error {
+// audiences are the names by which a client may mean us at an endpoint.
+func (p *Provider) audiences(path string) []string {
+	all := []string{p.Issuer, p.Issuer + path}
+	if path == parPath { // RFC 9126, section 2: it "MUST accept its issuer identifier, token endpoint URL, or pushed authorization request endpoint URL"
+		all = append(all, p.Issuer+tokenPath)
+	}
+	return all
+}
+
+// verifyAssertion verifies a JWT by which a client proves itself (RFC 7523, section 3), for one of some audiences, and uses it up.
+func (p *Provider) verifyAssertion(ctx context.Context, c *client.Client, assertion string, audiences []string) error {
 	a, reason := readAssertion(c, assertion)
 	if reason == "" {
-		reason = a.wrong(c.ID, []string{p.Issuer, endpoint}, p.Now())
+		reason = a.wrong(c.ID, audiences, p.Now())
 	}
 	if reason != "" {
 		return unproved(c.ID, reason)
