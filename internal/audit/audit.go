@@ -125,7 +125,7 @@ func (l *Log) Record(e Event) error {
 	if err := l.enqueue(w); err != nil {
 		return l.failed(w.event, err)
 	}
-	return <-w.kept // within two times appendTimeout: append answers each that is in the queue
+	return <-w.kept // within two times appendTimeout, or SQLite's wait for another process: append answers each that is in the queue
 }
 
 // Close waits until what was recorded is kept and the copies have left, for a bounded time, and ends the log. The database stays open.

@@ -51,14 +51,14 @@ func scanAccount(r row, a *Account, before ...any) error {
 // AccountByNationalID returns the account of an identifier, or ErrNotFound.
 func (s *Store) AccountByNationalID(ctx context.Context, idType, id string) (Account, error) {
 	var a Account
-	err := scanAccount(s.db.row(ctx, "SELECT "+accountColumns+" FROM accounts a WHERE a.id_type = ?1 AND a.national_id = ?2", idType, id), &a)
+	err := scanAccount(s.passing.row(ctx, "SELECT "+accountColumns+" FROM accounts a WHERE a.id_type = ?1 AND a.national_id = ?2", idType, id), &a)
 	return a, failed("find account", err)
 }
 
 // AccountBySubject returns an account, or ErrNotFound.
 func (s *Store) AccountBySubject(ctx context.Context, subject string) (Account, error) {
 	var a Account
-	err := scanAccount(s.db.row(ctx, "SELECT "+accountColumns+" FROM accounts a WHERE a.subject = ?1", subject), &a)
+	err := scanAccount(s.passing.row(ctx, "SELECT "+accountColumns+" FROM accounts a WHERE a.subject = ?1", subject), &a)
 	return a, failed("find account", err)
 }
 
@@ -126,7 +126,7 @@ type Structure struct{ ID, Name string }
 
 // StructuresOf returns the structures of an account, by id.
 func (s *Store) StructuresOf(ctx context.Context, subject string) ([]Structure, error) {
-	rows, err := s.db.query(ctx, "SELECT structure_id, name FROM account_structures WHERE subject = ?1 ORDER BY structure_id", subject)
+	rows, err := s.passing.query(ctx, "SELECT structure_id, name FROM account_structures WHERE subject = ?1 ORDER BY structure_id", subject)
 	if err != nil {
 		return nil, failed("list structures", err)
 	}

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"math"
 	"strconv"
 	"strings"
@@ -67,17 +65,9 @@ func (s *Store) AppendAudit(ctx context.Context, next func(last AuditRecord) ([]
 				return err
 			}
 		}
-		var last AuditRecord
-		err := scanAudit(c.row(ctx, "SELECT "+auditColumns+" FROM audit_events ORDER BY seq DESC LIMIT 1"), &last)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		last, err := c.lastAudit(ctx)
+		if err != nil {
 			return err
-		}
-		// Who removes the last record does not make it one that never was: what follows takes the next number, and the gap stays.
-		switch seq, hash, err := c.auditHead(ctx); {
-		case err != nil && !errors.Is(err, ErrNotFound):
-			return err
-		case err == nil && seq > last.Seq:
-			last = AuditRecord{Seq: seq, Hash: hash}
 		}
 		records, err := next(last)
 		if err != nil || len(records) == 0 {
@@ -98,6 +88,30 @@ func (s *Store) AppendAudit(ctx context.Context, next func(last AuditRecord) ([]
 		_, err = c.exec(ctx, "INSERT INTO audit_head (id, seq, hash) VALUES (1, ?1, ?2) ON CONFLICT (id) DO UPDATE SET seq = ?1, hash = ?2", end.Seq, end.Hash)
 		return err
 	}))
+}
+
+// lastAudit returns the last record. Who removes it does not make it one that never was: what follows takes the next number, and the gap stays.
+func (c conn) lastAudit(ctx context.Context) (last AuditRecord, err error) {
+	rows, err := c.query(ctx, "SELECT * FROM (SELECT "+auditColumns+` FROM audit_events ORDER BY seq DESC LIMIT 1) e
+		UNION ALL SELECT seq, 0, '', '', '', hash FROM audit_head`)
+	if err != nil {
+		return last, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var r AuditRecord
+		if err := scanAudit(rows, &r); err != nil {
+			return last, err
+		}
+		switch {
+		case r.Seq < last.Seq:
+		case r.Kind != "":
+			last = r
+		case r.Seq > last.Seq:
+			last = AuditRecord{Seq: r.Seq, Hash: r.Hash}
+		}
+	}
+	return last, rows.Err()
 }
 
 // AuditHead returns the number and the hash of the record that was appended last, whatever became of it. ErrNotFound: none ever was.

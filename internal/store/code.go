@@ -68,7 +68,7 @@ func scanCode(r row) (Code, error) {
 
 // CodeOf returns the code that a holder asked for and has not used, late and without tries left too. ErrNotFound: none.
 func (s *Store) CodeOf(ctx context.Context, p Purpose, subject, holder string) (Code, error) {
-	c, err := scanCode(s.db.row(ctx, "SELECT "+codeColumns+" FROM codes WHERE purpose = ?1 AND subject = ?2 AND holder = ?3", p, subject, holder))
+	c, err := scanCode(s.passing.row(ctx, "SELECT "+codeColumns+" FROM codes WHERE purpose = ?1 AND subject = ?2 AND holder = ?3", p, subject, holder))
 	return c, failed("find code", err)
 }
 

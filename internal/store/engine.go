@@ -17,7 +17,7 @@ import (
 	"sync"
 
 	"github.com/pressly/goose/v3/database"
-	_ "modernc.org/sqlite" // the driver, in Go, so that the gateway needs no C
+	sqlitedriver "modernc.org/sqlite" // in Go, so that the gateway needs no C
 )
 
 // engine is what differs between the two databases. Statements are written for SQLite, with numbered parameters (?1) everywhere.
@@ -86,6 +86,9 @@ const (
 )
 
 func openSQLite(path, durability string) (*sql.DB, error) {
+	// As SQLite does by itself where it is compiled for Linux: of a write to the log it waits for all that is needed to read it back, and not
+	// for the time of the file. Elsewhere there is no such call, and it goes on as before.
+	_, _ = sqlitedriver.Fdatasync(true)
 	if path != Memory {
 		if err := create(path); err != nil {
 			return nil, err
@@ -200,6 +203,17 @@ type conn struct {
 	missing  *[]string // statements of a transaction that were not prepared: its connection may be the only one, so they are afterwards
 }
 
+// steady returns a context for statements of SQLite that nothing breaks off. Whoever could break one off would be waited for by two
+// goroutines, of database/sql and of the driver, and these cost more than the statement. It waits for nothing but a transaction of another
+// process, 10 s at most (busy_timeout); those of this process it has let pass before, and for that wait ctx counts. A context that is over
+// stays so: no statement begins, and no transaction is committed.
+func (e engine) steady(ctx context.Context) context.Context {
+	if e.dollar || ctx.Err() != nil {
+		return ctx
+	}
+	return context.WithoutCancel(ctx)
+}
+
 // stmt returns a statement ready to run, or nil when it is to be run as it is.
 func (c conn) stmt(ctx context.Context, q string) *sql.Stmt {
 	stmt := c.prepared.get(q)
@@ -221,6 +235,7 @@ func (c conn) exec(ctx context.Context, q string, args ...any) (sql.Result, erro
 		return nil, err
 	}
 	defer c.writing.leave()
+	ctx = c.engine.steady(ctx)
 	if stmt := c.stmt(ctx, q); stmt != nil {
 		return stmt.ExecContext(ctx, args...)
 	}
@@ -231,7 +246,7 @@ func (c conn) exec(ctx context.Context, q string, args ...any) (sql.Result, erro
 }
 
 func (c conn) query(ctx context.Context, q string, args ...any) (*sql.Rows, error) {
-	q = c.engine.statement(q)
+	q, ctx = c.engine.statement(q), c.engine.steady(ctx)
 	if stmt := c.stmt(ctx, q); stmt != nil {
 		return stmt.QueryContext(ctx, args...)
 	}
@@ -242,7 +257,7 @@ func (c conn) query(ctx context.Context, q string, args ...any) (*sql.Rows, erro
 }
 
 func (c conn) row(ctx context.Context, q string, args ...any) *sql.Row {
-	q = c.engine.statement(q)
+	q, ctx = c.engine.statement(q), c.engine.steady(ctx)
 	if stmt := c.stmt(ctx, q); stmt != nil {
 		return stmt.QueryRowContext(ctx, args...)
 	}
@@ -317,13 +332,16 @@ func (c conn) transaction(ctx context.Context, do func(conn) error) error {
 		return err
 	}
 	defer c.writing.leave()
-	tx, err := c.prepared.sql.BeginTx(ctx, nil)
+	tx, err := c.prepared.sql.BeginTx(c.engine.steady(ctx), nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	var missing []string
 	if err := do(conn{engine: c.engine, prepared: c.prepared, tx: tx, missing: &missing}); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	if err := tx.Commit(); err != nil {

@@ -57,7 +57,7 @@ func (s *Store) accountByIdentifier(ctx context.Context, id string) (Account, er
 	if id == "" {
 		return Account{}, ErrNotFound
 	}
-	rows, err := s.db.query(ctx, "SELECT "+accountColumns+` FROM accounts a WHERE a.subject IN (
+	rows, err := s.passing.query(ctx, "SELECT "+accountColumns+` FROM accounts a WHERE a.subject IN (
 		SELECT subject FROM accounts WHERE id_type IN ('RPPS', 'ADELI') AND national_id = ?1
 		UNION SELECT subject FROM accounts WHERE login_name = ?2 AND login_name <> ''
 		UNION SELECT subject FROM account_mailboxes WHERE lower(address) = ?2 AND kind = 'nominative') LIMIT 2`,

@@ -24,9 +24,11 @@ var ErrNotFound = errors.New("not found")
 
 // Store is an open database with the current schema.
 type Store struct {
-	sql     *sql.DB
-	db      conn
-	passing conn            // where what may be lost in a power cut is written: logins in progress, when a session was last seen
+	sql *sql.DB
+	db  conn
+	// passing is where what may be lost in a power cut is written: logins in progress, when a session was last seen. Logins read there too: what
+	// is written elsewhere makes SQLite read its pages anew.
+	passing conn
 	listen  *pgx.ConnConfig // of PostgreSQL, for LISTEN; nil for SQLite
 
 	patience time.Duration // with a PostgreSQL server that says nothing
