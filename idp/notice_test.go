@@ -1,12 +1,12 @@
 package idp_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"promess/authgw/idp"
 	"promess/authgw/internal/store"
@@ -51,11 +51,11 @@ type browsers struct {
 	err error
 }
 
-func (n *browsers) Remember(_ context.Context, _ http.ResponseWriter, _ *http.Request, subject string) error {
+func (n *browsers) Know(_ *http.Request, subject string) (store.KnownBrowser, *http.Cookie, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.all = append(n.all, subject)
-	return n.err
+	return store.KnownBrowser{Expires: time.Now().Add(time.Hour)}, &http.Cookie{Name: "__Host-browser", Value: "known", Path: "/", Secure: true}, n.err
 }
 
 // A login makes its browser known, whatever its method is; a browser that cannot be remembered is no reason to refuse it.

@@ -46,8 +46,8 @@ type Config struct {
 
 // Browsers are those that persons have signed in with before. *throttle.Throttle knows them again.
 type Browsers interface {
-	// Remember notes that a person has completed a login with a request's browser.
-	Remember(ctx context.Context, w http.ResponseWriter, r *http.Request, subject string) error
+	// Know returns what a request's browser is to be known by to a person who completes a login with it, and the cookie that says so.
+	Know(r *http.Request, subject string) (store.KnownBrowser, *http.Cookie, error)
 }
 
 // Service is a place that a person may go to once signed in.
@@ -248,7 +248,8 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		s.Fault(w, r, "end the session before", err)
 		return
 	}
-	v, secret, err := s.Sessions.open(r, account, p, s.Host)
+	browser, cookie := s.know(r, account.Subject)
+	v, secret, err := s.Sessions.open(r, account, p, s.Host, browser...)
 	if errors.Is(err, store.ErrNotFound) { // disabled since we looked; the trail says so after the success (D14)
 		s.refuseProof(w, r, p, "account_disabled")
 		return
@@ -274,16 +275,27 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 	}
 	s.Record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)
-	if s.Browsers != nil {
-		if err := s.Browsers.Remember(ctx, w, r, account.Subject); err != nil { // the next login may have to wait for strangers' failures
-			s.Log.Error("browser not remembered", "subject", account.Subject, "error", err)
-		}
+	if cookie != nil {
+		http.SetCookie(w, cookie)
 	}
 	if s.interrupt(w, r, v, state) {
 		return
 	}
 	s.ClearBrowserState(w)
 	s.goOn(w, r, v, state)
+}
+
+// know returns what the browser of a login is to be known by, if it is to be, and its cookie.
+func (s *Server) know(r *http.Request, subject string) ([]store.KnownBrowser, *http.Cookie) {
+	if s.Browsers == nil {
+		return nil, nil
+	}
+	browser, cookie, err := s.Browsers.Know(r, subject)
+	if err != nil { // the next login may have to wait for strangers' failures
+		s.Log.Error("browser not remembered", "subject", subject, "error", err)
+		return nil, nil
+	}
+	return []store.KnownBrowser{browser}, cookie
 }
 
 // replace ends a session in favour of another of the same person, at least as strong, which keeps what clients were given in it. When it

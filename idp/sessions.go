@@ -72,8 +72,9 @@ func NewSessions(c SessionsConfig) *Sessions {
 	return s
 }
 
-// open opens a session of an account on host, for the browser of a request, and returns it with its token.
-func (s *Sessions) open(r *http.Request, a store.Account, p Proof, host string) (store.Session, string, error) {
+// open opens a session of an account on host, for the browser of a request, and returns it with its token. What the browser is known by, where
+// it is, the person is known by from then on.
+func (s *Sessions) open(r *http.Request, a store.Account, p Proof, host string, browser ...store.KnownBrowser) (store.Session, string, error) {
 	now := s.now()
 	expires := now.Add(s.absolute.get())
 	if !p.Until.IsZero() && p.Until.Before(expires) {
@@ -85,7 +86,7 @@ func (s *Sessions) open(r *http.Request, a store.Account, p Proof, host string) 
 	}
 	secret := token.New()
 	hash, _ := token.Of(token.Session, secret)
-	if err := s.store.CreateSession(r.Context(), v, host, hash, p.Watch); err != nil {
+	if err := s.store.CreateSession(r.Context(), v, host, hash, p.Watch, browser...); err != nil {
 		return store.Session{}, "", err
 	}
 	return v, secret, nil

@@ -119,17 +119,17 @@ func (m *Method) submitPassword(w http.ResponseWriter, r *http.Request) {
 		m.refused(r, c.account.Subject, c.refusal(), store.Password)
 		m.showForm(w, r, http.StatusUnprocessableEntity, web.OTPPage{Identifier: identifier, Problem: "wrong"})
 	default:
-		if err := attempt.Succeeded(r.Context()); err != nil {
-			s.Fault(w, r, "count attempt", err)
-			return
-		}
-		m.passwordRight(w, r, c, typed)
+		m.passwordRight(w, r, c, typed, attempt)
 	}
 }
 
 // attempt counts an attempt at whatever can be guessed, under the account and not under the name that it was given (D4).
 func (m *Method) attempt(r *http.Request, subject, identifier string) (*throttle.Attempt, time.Duration, error) {
-	return m.Throttle.Begin(r.Context(), throttle.Who{Subject: subject, Identifier: identifier, Source: idp.Source(r), Request: r})
+	return m.Throttle.Begin(r.Context(), who(r, subject, identifier))
+}
+
+func who(r *http.Request, subject, identifier string) throttle.Who {
+	return throttle.Who{Subject: subject, Identifier: identifier, Source: idp.Source(r), Request: r}
 }
 
 func (m *Method) unjudged(ctx context.Context, a *throttle.Attempt) {
@@ -158,47 +158,56 @@ func (m *Method) refused(r *http.Request, subject, reason string, kind store.Fac
 }
 
 // passwordRight begins the login, unless the person has nothing to go on with.
-func (m *Method) passwordRight(w http.ResponseWriter, r *http.Request, c claim, typed string) {
+func (m *Method) passwordRight(w http.ResponseWriter, r *http.Request, c claim, typed string, attempt *throttle.Attempt) {
 	s := m.Server
-	err := m.notePassword(r.Context(), c.password, typed)
-	if errors.Is(err, store.ErrNotFound) { // changed since: this one is no longer right
-		m.refused(r, c.account.Subject, "wrong_password", store.Password)
-		m.showForm(w, r, http.StatusUnprocessableEntity, web.OTPPage{Identifier: c.identifier, Problem: "wrong"})
-		return
-	}
-	var ways []string
-	if err == nil {
-		ways, err = m.ways(r.Context(), c.account, c.others)
-	}
-	switch {
-	case err != nil:
+	ways, err := m.ways(r.Context(), c.account, c.others)
+	if err != nil {
+		m.unjudged(r.Context(), attempt)
 		s.Fault(w, r, "find second factors", err)
 		return
+	}
+	var n begun
+	if len(ways) > 0 {
+		n, err = m.begun(progress{Subject: c.account.Subject, Password: c.password.ID, ACR: c.password.ACR, Tries: loginTry})
+	}
+	if err == nil {
+		hash := m.hashFrom(r.Context(), c.password, typed)
+		err = attempt.Settled(r.Context(), func(ctx context.Context, a store.Attempt) error {
+			return s.Store.AcceptPassword(ctx, a, c.password, hash, n.handle, n.login, s.Now())
+		})
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound): // changed since: this one is no longer right, and was no guess
+		m.unjudged(r.Context(), attempt)
+		m.refused(r, c.account.Subject, "wrong_password", store.Password)
+		m.showForm(w, r, http.StatusUnprocessableEntity, web.OTPPage{Identifier: c.identifier, Problem: "wrong"})
+	case err != nil:
+		m.unjudged(r.Context(), attempt)
+		s.Fault(w, r, "begin login", err)
 	case len(ways) == 0:
 		s.Refuse(w, r, Name, idp.Refusal{
 			Status: http.StatusForbidden, Code: "no_second_factor", Reason: "no_second_factor", Subject: c.account.Subject, Support: idp.NewSupportCode(),
 		})
-		return
+	default:
+		if err := m.give(w, r, n); err != nil {
+			s.Fault(w, r, "begin login", err)
+			return
+		}
+		http.Redirect(w, r, base+"/code", http.StatusSeeOther)
 	}
-	if err := m.start(w, r, progress{Subject: c.account.Subject, Password: c.password.ID, ACR: c.password.ACR, Tries: loginTry}); err != nil {
-		s.Fault(w, r, "begin login", err)
-		return
-	}
-	http.Redirect(w, r, base+"/code", http.StatusSeeOther)
 }
 
-// notePassword notes that a password was used, and hashes it anew when the parameters have risen.
-func (m *Method) notePassword(ctx context.Context, f store.Factor, typed string) error {
-	hash := f.Secret
-	if m.Hasher.NeedsRehash(hash) {
-		next, err := m.Hasher.Hash(ctx, typed)
-		if err == nil {
-			hash = next
-		} else {
-			m.Server.Log.Warn("password not hashed anew", "subject", f.Subject, "error", err) // the next login will
-		}
+// hashFrom returns the hash of a password from now on: another one when the parameters have risen.
+func (m *Method) hashFrom(ctx context.Context, f store.Factor, typed string) string {
+	if !m.Hasher.NeedsRehash(f.Secret) {
+		return f.Secret
 	}
-	return m.Server.Store.UseFactor(ctx, f, hash, m.Server.Now())
+	next, err := m.Hasher.Hash(ctx, typed)
+	if err != nil {
+		m.Server.Log.Warn("password not hashed anew", "subject", f.Subject, "error", err) // the next login will
+		return f.Secret
+	}
+	return next
 }
 
 // clean returns a text that a person typed to name something: printable, of bounded length.

@@ -92,17 +92,17 @@ func (m *Method) leaveCode(r *http.Request, c running) (problem string, err erro
 
 // proveMail compares a code with the one that was sent for this login. A code that went elsewhere than to the record's address of today is
 // worth nothing.
-func (m *Method) proveMail(r *http.Request, c running, code string) (string, error) {
+func (m *Method) proveMail(r *http.Request, c running, code string) ([]proof, error) {
 	s := m.Server
 	kept, err := s.Store.TryCode(r.Context(), store.ForLogin, c.account.Subject, c.login.ID(), s.Now())
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if kept.Address != c.account.Address || !m.Keys.CheckMAC(mailPurpose, kept.MAC, c.account.Subject, c.login.ID(), kept.Address, code) {
-		return "", store.ErrNotFound
+		return nil, store.ErrNotFound
 	}
 	if err := s.Store.UseCode(r.Context(), kept, s.Now()); err != nil {
-		return "", err // store.ErrNotFound: used meanwhile
+		return nil, err // store.ErrNotFound: used meanwhile
 	}
-	return idp.ACRTwoFactor, nil
+	return []proof{{acr: idp.ACRTwoFactor}}, nil
 }

@@ -27,22 +27,29 @@ type running struct {
 	ways    []string
 }
 
-// start writes a login that belongs to the request's browser alone.
-func (m *Method) start(w http.ResponseWriter, r *http.Request, p progress) error {
+// begun is a login that is to be written, and the token of the browser that alone it belongs to.
+type begun struct {
+	handle  token.Hash
+	login   store.Login
+	browser string
+}
+
+func (m *Method) begun(p progress) (begun, error) {
 	data, err := json.Marshal(p)
 	if err != nil {
-		return err
+		return begun{}, err
 	}
-	handle, browser := token.New(), token.New()
-	handleHash, _ := token.Of(token.Handle, handle) // nobody is given the handle
-	browserHash, _ := token.Of(token.Browser, browser)
-	now := m.Server.Now()
-	l := store.Login{Browser: browserHash, Method: Name, Expires: now.Add(loginLife), Progress: data}
-	if err := m.Server.Store.CreateLogin(r.Context(), handleHash, l, now); err != nil {
-		return err
-	}
+	n := begun{browser: token.New()}
+	n.handle, _ = token.Of(token.Handle, token.New()) // nobody is given the handle
+	n.login = store.Login{Method: Name, Expires: m.Server.Now().Add(loginLife), Progress: data}
+	n.login.Browser, _ = token.Of(token.Browser, n.browser)
+	return n, nil
+}
+
+// give gives a login that was written to the request's browser.
+func (m *Method) give(w http.ResponseWriter, r *http.Request, n begun) error {
 	state := m.Server.BrowserState(r)
-	state.Browser = browser
+	state.Browser = n.browser
 	return m.Server.SaveBrowserState(w, r, state)
 }
 
@@ -93,18 +100,10 @@ func (m *Method) find(r *http.Request) (c running, err error) {
 	return c, err
 }
 
-// take uses one of the login's tries up, before anything is compared. store.ErrNotFound: another request was faster, and this one is to be
-// sent again.
-func (m *Method) take(r *http.Request, c *running) error {
-	next := c.at
-	next.Tries--
-	data, err := json.Marshal(next)
-	if err != nil {
-		return err
-	}
-	if err := m.Server.Store.AdvanceLogin(r.Context(), c.login, data, false, m.Server.Now()); err != nil {
-		return err
-	}
-	c.at, c.login.Progress = next, data
-	return nil
+// taken is a login with one of its tries used up, which is to be before anything is compared.
+func (c running) taken() (running, error) {
+	c.at.Tries--
+	data, err := json.Marshal(c.at)
+	c.login.Progress = data
+	return c, err
 }

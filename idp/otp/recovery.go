@@ -27,7 +27,7 @@ func (m *Method) recoveryMAC(f store.Factor, code string) string {
 }
 
 // proveRecovery uses a recovery code up, and tells the person how many are left.
-func (m *Method) proveRecovery(r *http.Request, c running, code string) (string, error) {
+func (m *Method) proveRecovery(r *http.Request, c running, code string) ([]proof, error) {
 	s := m.Server
 	for _, f := range c.factors {
 		if f.Kind != store.Recovery {
@@ -35,7 +35,7 @@ func (m *Method) proveRecovery(r *http.Request, c running, code string) (string,
 		}
 		macs, err := s.Store.RecoveryCodes(r.Context(), f.ID)
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		found := ""
 		for _, mac := range macs {
@@ -48,10 +48,10 @@ func (m *Method) proveRecovery(r *http.Request, c running, code string) (string,
 		}
 		left, err := s.Store.UseRecoveryCode(r.Context(), f.ID, found, s.Now())
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		s.Notify(r, c.account, mail.Notice{Kind: mail.RecoveryUsed, Left: left})
-		return f.ACR, nil
+		return []proof{{acr: f.ACR}}, nil
 	}
-	return "", store.ErrNotFound
+	return nil, store.ErrNotFound
 }

@@ -28,8 +28,14 @@ type way struct {
 	kind store.FactorKind // for the audit; empty: a code by mail, which is no factor that somebody enrolled
 	// read returns a code as it was made, from how a person types it; false for what cannot be one.
 	read func(typed string) (string, bool)
-	// prove uses a code up that is right, and returns the level that it gives at most. store.ErrNotFound: it is wrong, late or used.
-	prove func(m *Method, r *http.Request, c running, code string) (acr string, err error)
+	// prove uses a code up that is right, or says how it is. store.ErrNotFound: it is wrong, late or used.
+	prove func(m *Method, r *http.Request, c running, code string) ([]proof, error)
+}
+
+// proof is what a right code proves: one of several, where more than one of the person's factors may have made it.
+type proof struct {
+	acr  string           // that it gives at most
+	step store.FactorStep // that is used up with the login; zero: the code is used up already
 }
 
 // wayOf returns a way by its name.
@@ -135,8 +141,16 @@ func (m *Method) submitCode(w http.ResponseWriter, r *http.Request) {
 		m.showCode(w, r, c, http.StatusUnprocessableEntity, web.OTPCodePage{Way: name, Problem: "shape"})
 		return
 	}
-	attempt, wait, err := m.attempt(r, c.account.Subject, "")
+	next, err := c.taken()
+	if err != nil {
+		s.Fault(w, r, "take a try", err)
+		return
+	}
+	attempt, wait, err := m.Throttle.BeginStep(r.Context(), who(r, c.account.Subject, ""), c.login, next.login.Progress)
 	switch {
+	case errors.Is(err, store.ErrNotFound): // two at once: one is looked at
+		http.Redirect(w, r, base+"/code?way="+name, http.StatusSeeOther)
+		return
 	case err != nil:
 		s.Fault(w, r, "count attempt", err)
 		return
@@ -146,32 +160,53 @@ func (m *Method) submitCode(w http.ResponseWriter, r *http.Request) {
 		m.showCode(w, r, c, http.StatusTooManyRequests, web.OTPCodePage{Way: name, Problem: "throttled", Wait: wait})
 		return
 	}
-	m.judge(w, r, c, name, code, attempt)
+	m.judge(w, r, next, name, code, attempt)
 }
 
 // judge compares a code, and answers.
 func (m *Method) judge(w http.ResponseWriter, r *http.Request, c running, name, code string, attempt *throttle.Attempt) {
 	s := m.Server
 	by, _ := wayOf(name)
-	if err := m.take(r, &c); err != nil {
-		m.unjudged(r.Context(), attempt)
-		if errors.Is(err, store.ErrNotFound) { // two at once: one is looked at
-			http.Redirect(w, r, base+"/code?way="+name, http.StatusSeeOther)
-			return
-		}
-		s.Fault(w, r, "take a try", err)
-		return
-	}
-	acr, err := by.prove(m, r, c, code)
+	proofs, err := by.prove(m, r, c, code)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		m.wrongCode(w, r, c, name, by.kind)
+		return
 	case err != nil:
 		m.unjudged(r.Context(), attempt)
 		s.Fault(w, r, "check code", err)
-	default:
-		m.finish(w, r, c, acr, attempt)
+		return
 	}
+	acr, err := m.complete(r, c, proofs, attempt)
+	switch {
+	case errors.Is(err, store.ErrUsed):
+		m.wrongCode(w, r, c, name, by.kind)
+	case errors.Is(err, store.ErrNotFound): // finished by another request, or late since we looked
+		m.unjudged(r.Context(), attempt)
+		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
+	case err != nil:
+		m.unjudged(r.Context(), attempt)
+		s.Fault(w, r, "finish login", err)
+	default:
+		s.Succeed(w, r, idp.Proof{
+			Method: Name, ACR: idp.Lower(idp.Lower(idp.ACRTwoFactor, c.at.ACR), acr), AMR: []string{"pwd", "otp", "mfa"}, Time: s.Now(), Subject: c.account.Subject,
+		})
+	}
+}
+
+// complete uses the login up, once, with the first of the proofs whose step was not used, and returns the level that it gives. store.ErrUsed:
+// all were.
+func (m *Method) complete(r *http.Request, c running, proofs []proof, attempt *throttle.Attempt) (acr string, err error) {
+	err = store.ErrUsed
+	for _, p := range proofs {
+		err = attempt.Settled(r.Context(), func(ctx context.Context, a store.Attempt) error {
+			return m.Server.Store.CompleteLogin(ctx, a, p.step, c.login, m.Server.Now())
+		})
+		if !errors.Is(err, store.ErrUsed) {
+			return p.acr, err
+		}
+	}
+	return "", err
 }
 
 func (m *Method) wrongCode(w http.ResponseWriter, r *http.Request, c running, name string, kind store.FactorKind) {
@@ -197,28 +232,6 @@ func (m *Method) warn(r *http.Request, c running) {
 	if tell {
 		m.Server.Notify(r, c.account, mail.Notice{Kind: mail.CodesRefused})
 	}
-}
-
-// finish uses the login up, once, and opens the session.
-func (m *Method) finish(w http.ResponseWriter, r *http.Request, c running, acr string, attempt *throttle.Attempt) {
-	s := m.Server
-	err := s.Store.FinishLogin(r.Context(), c.login, false, s.Now())
-	switch {
-	case errors.Is(err, store.ErrNotFound): // finished by another request, or late since we looked
-		m.unjudged(r.Context(), attempt)
-		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
-		return
-	case err != nil:
-		m.unjudged(r.Context(), attempt)
-		s.Fault(w, r, "finish login", err)
-		return
-	}
-	if err := attempt.Completed(r.Context()); err != nil {
-		s.Log.Warn("failures not forgotten", "subject", c.account.Subject, "error", err) // the person waits longer next time
-	}
-	s.Succeed(w, r, idp.Proof{
-		Method: Name, ACR: idp.Lower(idp.Lower(idp.ACRTwoFactor, c.at.ACR), acr), AMR: []string{"pwd", "otp", "mfa"}, Time: s.Now(), Subject: c.account.Subject,
-	})
 }
 
 // readDigits reads a code of n digits, with spaces where the person likes.

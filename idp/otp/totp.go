@@ -58,10 +58,10 @@ func keyURI(issuer, account string, seed []byte) string {
 	return "otpauth://totp/" + url.PathEscape(issuer) + ":" + url.PathEscape(account) + "?" + query[1:]
 }
 
-// proveTOTP looks for the app that shows a code. A step is good once for each app, and none before it any more (RFC 6238, section 5.2; D3).
-func (m *Method) proveTOTP(r *http.Request, c running, code string) (string, error) {
+// proveTOTP looks for the apps that show a code: two may show the same six digits. A step is good once for each app, and none before it any
+// more (RFC 6238, section 5.2; D3).
+func (m *Method) proveTOTP(r *http.Request, c running, code string) (proofs []proof, unread error) {
 	s := m.Server
-	var unread error
 	compared := false
 	for _, f := range c.factors {
 		if f.Kind != store.TOTP {
@@ -76,25 +76,20 @@ func (m *Method) proveTOTP(r *http.Request, c running, code string) (string, err
 		compared = true
 		step, ok, err := totpStep(seed, code, s.Now())
 		if err != nil {
-			return "", err
+			return nil, err
 		}
-		if !ok {
-			continue
+		if ok {
+			m.reseal(r, f, seed)
+			proofs = append(proofs, proof{f.ACR, store.FactorStep{ID: f.ID, Counter: step}})
 		}
-		err = s.Store.AdvanceFactor(r.Context(), f.ID, step, s.Now())
-		if errors.Is(err, store.ErrNotFound) {
-			continue // used; another app may show the same six digits
-		}
-		if err != nil {
-			return "", err
-		}
-		m.reseal(r, f, seed)
-		return f.ACR, nil
 	}
-	if !compared && unread != nil {
-		return "", unread // nobody guessed, and nobody is told that they did
+	switch {
+	case len(proofs) > 0:
+		return proofs, nil
+	case !compared && unread != nil:
+		return nil, unread // nobody guessed, and nobody is told that they did
 	}
-	return "", store.ErrNotFound // what was compared with one app is a guess, and counts
+	return nil, store.ErrNotFound // what was compared with one app is a guess, and counts
 }
 
 // reseal seals a seed with the newest key. If it does not come to it, the next login will.

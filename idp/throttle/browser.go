@@ -1,10 +1,10 @@
 package throttle
 
 import (
-	"context"
 	"net/http"
 	"time"
 
+	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 )
 
@@ -26,16 +26,16 @@ func browserOf(r *http.Request) (token.Hash, bool) {
 	return token.Of(token.Known, all[0].Value)
 }
 
-// Remember notes that a person has completed a login with the request's browser, by whatever method, and sets its cookie. A browser that
-// several persons use is known to each of them by the same one; but a cookie that nobody has signed in with yet is replaced, or whoever
-// put it there would be known too.
-func (t *Throttle) Remember(ctx context.Context, w http.ResponseWriter, r *http.Request, subject string) error {
+// Know returns what a request's browser is to be known by to a person who completes a login with it, by whatever method, and its cookie. A
+// browser that several persons use is known to each of them by the same one; but a cookie that nobody has signed in with yet is replaced, or
+// whoever put it there would be known too.
+func (t *Throttle) Know(r *http.Request, subject string) (store.KnownBrowser, *http.Cookie, error) {
 	now := t.now()
 	browser, ok := browserOf(r)
 	if ok {
-		_, known, err := t.store.KnowsBrowser(ctx, browser, subject, now)
+		_, known, err := t.store.KnowsBrowser(r.Context(), browser, subject, now)
 		if err != nil {
-			return err
+			return store.KnownBrowser{}, nil, err
 		}
 		ok = known
 	}
@@ -48,11 +48,7 @@ func (t *Throttle) Remember(ctx context.Context, w http.ResponseWriter, r *http.
 			panic("throttle: a new token is none") // unreachable
 		}
 	}
-	if err := t.store.RememberBrowser(ctx, browser, subject, now, now.Add(knownFor)); err != nil {
-		return err
-	}
-	http.SetCookie(w, &http.Cookie{
+	return store.KnownBrowser{Hash: browser, Expires: now.Add(knownFor)}, &http.Cookie{
 		Name: cookie, Value: secret, Path: "/", MaxAge: int(knownFor / time.Second), Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
-	return nil
+	}, nil
 }

@@ -48,11 +48,11 @@ import (
 // Store keeps the counts and the browsers: *store.Store does, and its methods say what these are for.
 type Store interface {
 	BeginAttempt(ctx context.Context, counters []store.Counter, now time.Time) (turns []int64, open time.Time, err error)
+	BeginLoginAttempt(ctx context.Context, counters []store.Counter, l store.Login, progress []byte, now time.Time) (turns []int64, open time.Time, err error)
 	GiveAttemptBack(ctx context.Context, counters []store.Counter, turns []int64, now time.Time) error
 	ClearCounter(ctx context.Context, key string) error
 	CountFailure(ctx context.Context, c store.Counter, now time.Time) (full bool, err error)
 	KnowsBrowser(ctx context.Context, browser token.Hash, subject string, now time.Time) (person, anybody bool, err error)
-	RememberBrowser(ctx context.Context, browser token.Hash, subject string, now, expires time.Time) error
 }
 
 var _ Store = (*store.Store)(nil)
@@ -97,20 +97,34 @@ type Who struct {
 // Attempt is a proof that is being checked. It counts as failed until one of its methods is called, the first of which counts.
 type Attempt struct {
 	throttle *Throttle
-	counters []store.Counter
-	turns    []int64
+	counted  store.Attempt
 	over     atomic.Bool
 }
 
 // Begin counts an attempt. With a wait above zero there is none, and the proof is not to be looked at; wait goes to the person, and into
 // Retry-After. With an error neither: what cannot be counted is refused.
 func (t *Throttle) Begin(ctx context.Context, who Who) (a *Attempt, wait time.Duration, err error) {
+	return t.begin(ctx, who, t.store.BeginAttempt)
+}
+
+// BeginStep is Begin for a proof of a login in progress, which it writes the progress of when the attempt is counted: both, or neither.
+// store.ErrNotFound: the login is elsewhere by now, or over.
+func (t *Throttle) BeginStep(ctx context.Context, who Who, l store.Login, progress []byte) (a *Attempt, wait time.Duration, err error) {
+	return t.begin(ctx, who, func(ctx context.Context, counters []store.Counter, now time.Time) ([]int64, time.Time, error) {
+		return t.store.BeginLoginAttempt(ctx, counters, l, progress, now)
+	})
+}
+
+// counting counts an attempt, as Store.BeginAttempt does.
+type counting func(ctx context.Context, counters []store.Counter, now time.Time) (turns []int64, open time.Time, err error)
+
+func (t *Throttle) begin(ctx context.Context, who Who, count counting) (a *Attempt, wait time.Duration, err error) {
 	counters, err := t.counters(ctx, who)
 	if err != nil {
 		return nil, 0, err
 	}
 	now := t.now()
-	turns, open, err := t.store.BeginAttempt(ctx, counters, now)
+	turns, open, err := count(ctx, counters, now)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -118,7 +132,7 @@ func (t *Throttle) Begin(ctx context.Context, who Who) (a *Attempt, wait time.Du
 		// At least a second: another was faster, and it may be open again.
 		return nil, max(open.Sub(now), time.Second), nil
 	}
-	return &Attempt{throttle: t, counters: counters, turns: turns}, 0, nil
+	return &Attempt{throttle: t, counted: store.Attempt{Counters: counters, Turns: turns}}, 0, nil
 }
 
 // Succeeded takes the failure back: the proof was right, and the login goes on to the next.
@@ -134,7 +148,22 @@ func (a *Attempt) Completed(ctx context.Context) error {
 	}
 	ctx, cancel := untilDone(ctx)
 	defer cancel()
-	return a.throttle.store.ClearCounter(ctx, a.counters[len(a.counters)-1].Key)
+	return a.throttle.store.ClearCounter(ctx, a.counted.Counters[len(a.counted.Counters)-1].Key)
+}
+
+// Settled is Succeeded or Completed by a write that takes the failure back with what the right proof leads to. When the write fails, the
+// attempt is as it was.
+func (a *Attempt) Settled(ctx context.Context, write func(context.Context, store.Attempt) error) error {
+	if a.over.Swap(true) {
+		return errOver
+	}
+	ctx, cancel := untilDone(ctx)
+	defer cancel()
+	err := write(ctx, a.counted)
+	if err != nil {
+		a.over.Store(false)
+	}
+	return err
 }
 
 // SecondFailed counts a wrong second factor behind the right password of an account, and says whether the person is to be told now.
@@ -144,13 +173,15 @@ func (t *Throttle) SecondFailed(ctx context.Context, subject string) (tell bool,
 	return t.store.CountFailure(ctx, store.Counter{Key: "second:" + subject, Subject: subject, Limits: guessLimits()}, t.now())
 }
 
+var errOver = errors.New("throttle: the attempt is over already")
+
 func (a *Attempt) giveBack(ctx context.Context) error {
 	if a.over.Swap(true) {
-		return errors.New("throttle: the attempt is over already")
+		return errOver
 	}
 	ctx, cancel := untilDone(ctx)
 	defer cancel()
-	return a.throttle.store.GiveAttemptBack(ctx, a.counters, a.turns, a.throttle.now())
+	return a.throttle.store.GiveAttemptBack(ctx, a.counted.Counters, a.counted.Turns, a.throttle.now())
 }
 
 // untilDone is for what was decided, and is to be written though the browser has gone.

@@ -101,13 +101,10 @@ func request(values ...string) *http.Request {
 // remember completes a login of a person with a browser and returns the cookie that it is left with.
 func (w *world) remember(t *testing.T, subject string, r *http.Request) *http.Cookie {
 	t.Helper()
-	rec := httptest.NewRecorder()
-	ok(t, w.throttle.Remember(t.Context(), rec, r, subject))
-	all := rec.Result().Cookies()
-	if len(all) != 1 {
-		t.Fatalf("%d cookies, want 1", len(all))
-	}
-	return all[0]
+	b, c, err := w.throttle.Know(r, subject)
+	ok(t, err)
+	ok(t, w.store.RememberBrowser(t.Context(), b.Hash, subject, w.now, b.Expires))
+	return c
 }
 
 // Five failures are free, then 2 s, doubling up to five minutes and never more: a stranger can bring it about.
@@ -353,9 +350,8 @@ func TestB10BrokenDatabaseLetsNobodyThrough(t *testing.T) {
 				t.Errorf("Begin = %v, %v, %v, want an error alone", a, wait, err)
 			}
 		}
-		rec := httptest.NewRecorder()
-		if err := w.throttle.Remember(t.Context(), rec, request(), "u-jeanne"); err == nil || len(rec.Result().Cookies()) > 0 {
-			t.Errorf("Remember = %v, with %d cookies", err, len(rec.Result().Cookies()))
+		if b, c, err := w.throttle.Know(request(strings.Repeat("A", 43)), "u-jeanne"); err == nil || c != nil || b != (store.KnownBrowser{}) {
+			t.Errorf("Know = %v, %v, %v, want an error alone", b, c, err)
 		}
 	})
 	if _, err := throttle.New(nil, make([]byte, 31), time.Now); err == nil {

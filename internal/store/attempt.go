@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"time"
 
 	"promess/authgw/internal/token"
@@ -46,10 +47,27 @@ func (l AttemptLimits) full() int64 {
 	return n + 1
 }
 
+// Attempt is one that was counted: the counters, and for each what its turn was.
+type Attempt struct {
+	Counters []Counter
+	Turns    []int64
+}
+
 // BeginAttempt counts an attempt as failed at each of some counters, and returns what GiveAttemptBack needs. When one of them allows no
 // attempt yet, none is counted, and it returns when that one does. Attempts at once are counted one after the other, on whatever gateway.
 // Counters that several attempts share come in one order.
 func (s *Store) BeginAttempt(ctx context.Context, counters []Counter, now time.Time) (turns []int64, open time.Time, err error) {
+	return s.beginAttempt(ctx, counters, now, func(conn) error { return nil })
+}
+
+// BeginLoginAttempt is BeginAttempt for a login in progress, and AdvanceLogin of that login: both, or neither. ErrNotFound as for
+// AdvanceLogin.
+func (s *Store) BeginLoginAttempt(ctx context.Context, counters []Counter, l Login, progress []byte, now time.Time) (turns []int64, open time.Time, err error) {
+	return s.beginAttempt(ctx, counters, now, func(in conn) error { return in.advanceLogin(ctx, l, progress, now) })
+}
+
+// beginAttempt does something else first, which the attempt belongs to.
+func (s *Store) beginAttempt(ctx context.Context, counters []Counter, now time.Time, first func(conn) error) (turns []int64, open time.Time, err error) {
 	// Nearly all of a flood ends here, where it holds up nobody that writes. What is let through is decided below.
 	if open, err = s.passing.heldUntil(ctx, counters); err != nil || open.After(now) {
 		return nil, open, failed("begin attempt", err)
@@ -57,6 +75,9 @@ func (s *Store) BeginAttempt(ctx context.Context, counters []Counter, now time.T
 	held := errors.New("held")
 	err = s.passing.atomically(ctx, func(in conn) error {
 		turns, open = nil, time.Time{}
+		if err := first(in); err != nil {
+			return err
+		}
 		for _, c := range counters {
 			turn, err := in.countAttempt(ctx, c, now)
 			if errors.Is(err, sql.ErrNoRows) {
@@ -74,7 +95,10 @@ func (s *Store) BeginAttempt(ctx context.Context, counters []Counter, now time.T
 	if errors.Is(err, held) {
 		return nil, open, nil
 	}
-	return turns, time.Time{}, failed("begin attempt", err)
+	if err != nil {
+		return nil, time.Time{}, failed("begin attempt", err)
+	}
+	return turns, time.Time{}, nil
 }
 
 // CountFailure counts a failure that delays nobody, and says whether it is the one that fills the counter. A full one counts nothing until the
@@ -99,14 +123,13 @@ func (s *Store) CountFailure(ctx context.Context, c Counter, now time.Time) (ful
 // heldUntil returns when the last of some counters allows an attempt.
 func (c conn) heldUntil(ctx context.Context, counters []Counter) (time.Time, error) {
 	var last time.Time
-	for _, v := range counters {
+	for two := range slices.Chunk(counters, 2) { // as many as an attempt has
 		var open int64
-		err := c.row(ctx, "SELECT open_at FROM attempts WHERE counter = ?1", v.Key).Scan(&open)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-		case err != nil:
+		err := c.row(ctx, "SELECT coalesce(max(open_at), 0) FROM attempts WHERE counter IN (?1, ?2)", two[0].Key, two[len(two)-1].Key).Scan(&open)
+		if err != nil {
 			return time.Time{}, err
-		case millis(open).After(last):
+		}
+		if open > 0 && millis(open).After(last) {
 			last = millis(open)
 		}
 	}
@@ -140,22 +163,30 @@ func (c conn) countAttempt(ctx context.Context, v Counter, now time.Time) (turn 
 // GiveAttemptBack takes the failure back that BeginAttempt counted, and the delay too when nobody has tried since.
 func (s *Store) GiveAttemptBack(ctx context.Context, counters []Counter, turns []int64, now time.Time) error {
 	return failed("give attempt back", s.passing.atomically(ctx, func(in conn) error {
-		for i, c := range counters {
-			_, err := in.exec(ctx, `
-				UPDATE attempts SET empty_at = empty_at - ?3, open_at = CASE WHEN turn = ?2 AND open_at > ?4 THEN ?4 ELSE open_at END
-				WHERE counter = ?1 AND turn >= ?2`, c.Key, turns[i], c.Limits.Fade.Milliseconds(), now.UnixMilli())
-			if err != nil {
-				return err
-			}
-		}
-		return nil
+		return in.giveAttemptBack(ctx, Attempt{counters, turns}, now)
 	}))
+}
+
+func (c conn) giveAttemptBack(ctx context.Context, a Attempt, now time.Time) error {
+	for i, v := range a.Counters {
+		_, err := c.exec(ctx, `
+			UPDATE attempts SET empty_at = empty_at - ?3, open_at = CASE WHEN turn = ?2 AND open_at > ?4 THEN ?4 ELSE open_at END
+			WHERE counter = ?1 AND turn >= ?2`, v.Key, a.Turns[i], v.Limits.Fade.Milliseconds(), now.UnixMilli())
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // ClearCounter forgets the failures of a counter.
 func (s *Store) ClearCounter(ctx context.Context, key string) error {
-	_, err := s.passing.exec(ctx, "DELETE FROM attempts WHERE counter = ?1", key)
-	return failed("clear counter", err)
+	return failed("clear counter", s.passing.clearCounter(ctx, key))
+}
+
+func (c conn) clearCounter(ctx context.Context, key string) error {
+	_, err := c.exec(ctx, "DELETE FROM attempts WHERE counter = ?1", key)
+	return err
 }
 
 // ClearAttempts forgets the failures of all counters about an account, and says how many there were.
@@ -167,12 +198,22 @@ func (s *Store) ClearAttempts(ctx context.Context, subject string) (int, error) 
 	return int(n), failed("clear attempts", err)
 }
 
+// KnownBrowser is what a browser is known by to a person who has signed in with it, and until when.
+type KnownBrowser struct {
+	Hash    token.Hash
+	Expires time.Time
+}
+
 // RememberBrowser notes that a person has signed in with a browser.
 func (s *Store) RememberBrowser(ctx context.Context, browser token.Hash, subject string, now, expires time.Time) error {
-	_, err := s.passing.exec(ctx, `
+	return failed("remember browser", s.passing.rememberBrowser(ctx, KnownBrowser{browser, expires}, subject, now))
+}
+
+func (c conn) rememberBrowser(ctx context.Context, b KnownBrowser, subject string, now time.Time) error {
+	_, err := c.exec(ctx, `
 		INSERT INTO known_browsers (hash, subject, seen_at, expires_at) VALUES (?1, ?2, ?3, ?4)
-		ON CONFLICT (hash, subject) DO UPDATE SET seen_at = ?3, expires_at = ?4`, browser[:], subject, now.UnixMilli(), expires.UnixMilli())
-	return failed("remember browser", err)
+		ON CONFLICT (hash, subject) DO UPDATE SET seen_at = ?3, expires_at = ?4`, b.Hash[:], subject, now.UnixMilli(), b.Expires.UnixMilli())
+	return err
 }
 
 // KnowsBrowser says whether a person has signed in with a browser, and whether anybody has.

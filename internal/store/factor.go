@@ -83,7 +83,7 @@ func (c conn) addFactor(ctx context.Context, f Factor, codes []string, most int)
 
 // Factors returns the factors of an account, the oldest first.
 func (s *Store) Factors(ctx context.Context, subject string) ([]Factor, error) {
-	rows, err := s.db.query(ctx, "SELECT "+factorColumns+" FROM factors WHERE subject = ?1 ORDER BY created_at, id", subject)
+	rows, err := s.passing.query(ctx, "SELECT "+factorColumns+" FROM factors WHERE subject = ?1 ORDER BY created_at, id", subject)
 	if err != nil {
 		return nil, failed("list factors", err)
 	}
@@ -101,21 +101,35 @@ func (s *Store) Factors(ctx context.Context, subject string) ([]Factor, error) {
 
 // FactorByExternal returns the passkey, of a phone or not, of a credential id, or ErrNotFound.
 func (s *Store) FactorByExternal(ctx context.Context, external string) (Factor, error) {
-	f, err := scanFactor(s.db.row(ctx, "SELECT "+factorColumns+" FROM factors WHERE external_id = ?1 AND external_id <> ''", external))
+	f, err := scanFactor(s.passing.row(ctx, "SELECT "+factorColumns+" FROM factors WHERE external_id = ?1 AND external_id <> ''", external))
 	return f, failed("find factor", err)
 }
 
 // AdvanceFactor notes the use of a factor whose counter rises with each: once for each count, so that what proved it proves nothing again
 // (D3). ErrNotFound: the count was used or passed before, or the factor was removed.
 func (s *Store) AdvanceFactor(ctx context.Context, id string, counter int64, now time.Time) error {
-	return failed("use factor", s.db.once(ctx, "UPDATE factors SET counter = ?2, used_at = ?3 WHERE id = ?1 AND counter < ?2", id, counter, now.UnixMilli()))
+	return failed("use factor", s.db.advanceFactor(ctx, FactorStep{id, counter}, now))
+}
+
+// FactorStep is a count of a factor whose counter rises with each use.
+type FactorStep struct {
+	ID      string // of the factor
+	Counter int64
+}
+
+func (c conn) advanceFactor(ctx context.Context, step FactorStep, now time.Time) error {
+	return c.once(ctx, "UPDATE factors SET counter = ?2, used_at = ?3 WHERE id = ?1 AND counter < ?2", step.ID, step.Counter, now.UnixMilli())
 }
 
 // UseFactor notes the use of a factor, and what its secret and its count are from now on, if the secret is the one that f says. ErrNotFound:
 // it was changed or removed meanwhile.
 func (s *Store) UseFactor(ctx context.Context, f Factor, secret string, now time.Time) error {
-	return failed("use factor", s.db.once(ctx, "UPDATE factors SET secret = ?2, counter = ?3, used_at = ?4 WHERE id = ?1 AND secret = ?5",
-		f.ID, secret, f.Counter, now.UnixMilli(), f.Secret))
+	return failed("use factor", s.db.useFactor(ctx, f, secret, now))
+}
+
+func (c conn) useFactor(ctx context.Context, f Factor, secret string, now time.Time) error {
+	return c.once(ctx, "UPDATE factors SET secret = ?2, counter = ?3, used_at = ?4 WHERE id = ?1 AND secret = ?5",
+		f.ID, secret, f.Counter, now.UnixMilli(), f.Secret)
 }
 
 // ResealFactor writes a factor's secret in another form, and nothing else. ErrNotFound: it was changed or removed meanwhile.
@@ -136,7 +150,7 @@ func (s *Store) RemoveFactors(ctx context.Context, subject string, kind FactorKi
 
 // RecoveryCodes returns the keyed hashes of the codes of a factor that are not used.
 func (s *Store) RecoveryCodes(ctx context.Context, id string) ([]string, error) {
-	rows, err := s.db.query(ctx, "SELECT code_mac FROM recovery_codes WHERE factor_id = ?1 AND used_at IS NULL ORDER BY code_mac", id)
+	rows, err := s.passing.query(ctx, "SELECT code_mac FROM recovery_codes WHERE factor_id = ?1 AND used_at IS NULL ORDER BY code_mac", id)
 	if err != nil {
 		return nil, failed("list recovery codes", err)
 	}

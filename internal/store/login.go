@@ -28,9 +28,13 @@ func (l Login) ID() string { return hex.EncodeToString(l.Handle[:8]) }
 
 // CreateLogin writes a login that waits for a proof.
 func (s *Store) CreateLogin(ctx context.Context, handle token.Hash, l Login, now time.Time) error {
-	_, err := s.passing.exec(ctx, "INSERT INTO logins (handle_hash, browser_hash, method, created_at, expires_at, progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	return failed("create login", s.passing.createLogin(ctx, handle, l, now))
+}
+
+func (c conn) createLogin(ctx context.Context, handle token.Hash, l Login, now time.Time) error {
+	_, err := c.exec(ctx, "INSERT INTO logins (handle_hash, browser_hash, method, created_at, expires_at, progress) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 		handle[:], l.Browser[:], l.Method, now.UnixMilli(), l.Expires.UnixMilli(), string(l.Progress))
-	return failed("create login", err)
+	return err
 }
 
 // FetchLogin notes that an agent has taken the login up, and returns when it ends. ErrNotFound: unknown, late or settled.
@@ -106,15 +110,19 @@ func (s *Store) LoginByHandle(ctx context.Context, handle token.Hash, method str
 // hears of it (LoginChanged, with the login's ID). ErrNotFound: it is elsewhere by now, settled, or over.
 func (s *Store) AdvanceLogin(ctx context.Context, l Login, progress []byte, tell bool, now time.Time) error {
 	return failed("advance login", s.passing.atomically(ctx, func(in conn) error {
-		err := in.once(ctx, `
-			UPDATE logins SET progress = ?1
-			WHERE handle_hash = ?2 AND progress = ?3 AND settled_at IS NULL AND used_at IS NULL AND expires_at > ?4`,
-			string(progress), l.Handle[:], string(l.Progress), now.UnixMilli())
+		err := in.advanceLogin(ctx, l, progress, now)
 		if err != nil || !tell {
 			return err
 		}
 		return in.announce(ctx, LoginChanged, l.ID(), now)
 	}))
+}
+
+func (c conn) advanceLogin(ctx context.Context, l Login, progress []byte, now time.Time) error {
+	return c.once(ctx, `
+		UPDATE logins SET progress = ?1
+		WHERE handle_hash = ?2 AND progress = ?3 AND settled_at IS NULL AND used_at IS NULL AND expires_at > ?4`,
+		string(progress), l.Handle[:], string(l.Progress), now.UnixMilli())
 }
 
 // SettleWaiting writes the outcome of a login that the browser waits for, if it still is where l says, and tells every gateway
@@ -135,10 +143,14 @@ func (s *Store) SettleWaiting(ctx context.Context, l Login, outcome []byte, now,
 // FinishLogin uses a login up, once, for the browser that began it. settled says whether it must have been settled before, or must not.
 // ErrNotFound: it is not so, or it is over or used.
 func (s *Store) FinishLogin(ctx context.Context, l Login, settled bool, now time.Time) error {
-	return failed("finish login", s.passing.once(ctx, `
+	return failed("finish login", s.passing.finishLogin(ctx, l, settled, now))
+}
+
+func (c conn) finishLogin(ctx context.Context, l Login, settled bool, now time.Time) error {
+	return c.once(ctx, `
 		UPDATE logins SET used_at = ?1
 		WHERE handle_hash = ?2 AND browser_hash = ?3 AND used_at IS NULL AND expires_at > ?1 AND (settled_at IS NOT NULL) = ?4`,
-		now.UnixMilli(), l.Handle[:], l.Browser[:], settled))
+		now.UnixMilli(), l.Handle[:], l.Browser[:], settled)
 }
 
 // DropLogin ends a login without an outcome, and tells every gateway. What is over already is not an error.

@@ -35,9 +35,9 @@ type Session struct {
 // LogValue keeps the person out of logs.
 func (s Session) LogValue() slog.Value { return slog.StringValue(s.ID) }
 
-// CreateSession writes a session with its first token, for host. watch may be the zero hash. ErrNotFound: the account is not there, or
-// disabled by now.
-func (s *Store) CreateSession(ctx context.Context, v Session, host string, tok, watch token.Hash) error {
+// CreateSession writes a session with its first token, for host. watch may be the zero hash. The browser, where there is one, is known to the
+// person from now on. ErrNotFound: the account is not there, or disabled by now.
+func (s *Store) CreateSession(ctx context.Context, v Session, host string, tok, watch token.Hash, browser ...KnownBrowser) error {
 	var w []byte
 	if watch != (token.Hash{}) {
 		w = watch[:]
@@ -50,6 +50,11 @@ func (s *Store) CreateSession(ctx context.Context, v Session, host string, tok, 
 			w, v.CreatedAt.UnixMilli(), v.SeenAt.UnixMilli(), v.ExpiresAt.UnixMilli(), v.Situation)
 		if err != nil {
 			return err
+		}
+		for _, b := range browser {
+			if err := c.rememberBrowser(ctx, b, v.Account.Subject, v.CreatedAt); err != nil {
+				return err
+			}
 		}
 		return c.addToken(ctx, tok, v.ID, host)
 	}))

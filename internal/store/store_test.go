@@ -306,7 +306,18 @@ func testFailureIsNotAbsence(t *testing.T, s *store.Store) {
 		"Clients":        func() error { _, err := s.Clients(ctx); return err },
 		"ChangeClient":   func() error { return s.ChangeClient(ctx, client.Record{ID: "c"}, client.Record{}, noon) },
 		"RemoveClient":   func() error { _, err := s.RemoveClient(ctx, "c", noon); return err },
-		"Sweep":          func() error { return s.Sweep(ctx, noon) },
+		"BeginLoginAttempt": func() error {
+			_, _, err := s.BeginLoginAttempt(ctx, []store.Counter{counter("a")}, store.Login{}, nil, noon)
+			return err
+		},
+		"AcceptPassword": func() error {
+			return s.AcceptPassword(ctx, store.Attempt{}, store.Factor{}, "", h, store.Login{}, noon)
+		},
+		"CompleteLogin": func() error {
+			a := store.Attempt{Counters: []store.Counter{counter("a")}, Turns: []int64{1}}
+			return s.CompleteLogin(ctx, a, store.FactorStep{}, store.Login{}, noon)
+		},
+		"Sweep": func() error { return s.Sweep(ctx, noon) },
 	}
 	for name, call := range calls {
 		check(t, name, call(), context.Canceled)
