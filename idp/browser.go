@@ -1,8 +1,11 @@
 package idp
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
 
+	"github.com/gorilla/securecookie"
 	"github.com/gorilla/sessions"
 )
 
@@ -26,10 +29,54 @@ type BrowserState struct {
 
 func newCookieStore(pairs [][]byte) *sessions.CookieStore {
 	s := sessions.NewCookieStore(pairs...)
+	for _, c := range s.Codecs {
+		c.(*securecookie.SecureCookie).SetSerializer(cookieTexts{})
+	}
 	s.MaxAge(loginStateAge)
 	s.Options = &sessions.Options{Path: "/", MaxAge: loginStateAge, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 	return s
 }
+
+// cookieTexts writes what a cookie holds, which is texts by their names, as JSON. The library's own way describes the types in each cookie, which
+// takes longer than to seal it.
+type cookieTexts struct{}
+
+// Serialize implements securecookie.Serializer.
+func (cookieTexts) Serialize(src any) ([]byte, error) {
+	values, ok := src.(map[any]any)
+	if !ok {
+		return nil, errTexts
+	}
+	all := make(map[string]string, len(values))
+	for k, v := range values {
+		name, ok := k.(string)
+		value, both := v.(string)
+		if !ok || !both {
+			return nil, errTexts
+		}
+		all[name] = value
+	}
+	return json.Marshal(all)
+}
+
+// Deserialize implements securecookie.Serializer.
+func (cookieTexts) Deserialize(src []byte, dst any) error {
+	values, ok := dst.(*map[any]any)
+	if !ok {
+		return errTexts
+	}
+	var all map[string]string
+	if err := json.Unmarshal(src, &all); err != nil {
+		return errTexts // not err, which may repeat it
+	}
+	*values = make(map[any]any, len(all))
+	for k, v := range all {
+		(*values)[k] = v
+	}
+	return nil
+}
+
+var errTexts = errors.New("a cookie holds texts")
 
 // BrowserState returns the state of the request's browser; a cookie that is missing, old or not ours is an empty state.
 func (s *Server) BrowserState(r *http.Request) BrowserState {
