@@ -1,12 +1,15 @@
 package otp_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
@@ -15,16 +18,18 @@ import (
 	"time"
 
 	"promess/authgw/idp/otp"
+	"promess/authgw/internal/audit"
 	"promess/authgw/internal/password"
 	"promess/authgw/internal/store"
 )
 
 // BenchmarkLogin is the gateway's work of a login with a password and the code of an app, behind the TLS connection: the password taken, the
-// page that asks for the code, the code taken, the session opened. The database is that of production: a file, write-ahead log, synchronous.
+// page that asks for the code, the code taken, the session opened. The database is that of production, with the audit trail in it: a file,
+// write-ahead log, synchronous. As in production, requests can be broken off, and another process computes Argon2id.
 //
-// Argon2id is meant to be dear, and is measured apart: argon2-ms is the CPU of a process that does nothing else, for one comparison. In the
-// login another process computes it, as in production. beside-p50 and -p99 are user and system time of the thread that does the rest,
-// which the issue bounds at 1 ms.
+// beside-mean, -p50 and -p99 are user and system time of this process while it answers the three requests, which the issue bounds at 1 ms:
+// the handlers, the writer of the audit trail, the collector, the scheduler, and the watch that Go's runtime keeps meanwhile. The making of
+// the requests is not in it. argon2-ms is the CPU of a process that does nothing else, for one comparison.
 func BenchmarkLogin(b *testing.B) {
 	self, err := os.Executable()
 	if err != nil {
@@ -39,37 +44,61 @@ func BenchmarkLogin(b *testing.B) {
 		b.Fatal(err)
 	}
 	w := newWorldWith(b, func(c *otp.Config) { c.Hasher, c.MailCode = apart, false })
+	if w.idp.Audit, err = audit.Open(b.Context(), audit.Config{Store: w.store, Log: slog.New(slog.DiscardHandler), Now: w.now}); err != nil {
+		b.Fatal(err)
+	}
+	defer w.idp.Audit.Close()
 	w.setPassword(b)
 	key := w.addApp(b, "")
 	handler := w.idp.Handler(otp.New(w.config))
 	hash := w.factors(b, store.Password)[0].Secret
 
 	const comparisons = 50
-	argon2 := -cpu(b, syscall.RUSAGE_SELF)
+	argon2 := -cpu(b)
 	for range comparisons {
 		if ok, err := here.Verify(b.Context(), hash, secret); !ok || err != nil {
 			b.Fatal(ok, err)
 		}
 	}
-	argon2 += cpu(b, syscall.RUSAGE_SELF)
+	argon2 += cpu(b)
 	runtime.GC()
 
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	var codes []string
 	var spent []time.Duration
 	for b.Loop() {
-		b.StopTimer()
+		if len(codes) == 0 {
+			b.StopTimer()
+			codes = oathtools(b, key, w.now().Add(time.Minute))
+			b.StartTimer()
+		}
 		w.advance(time.Minute)
-		code := oathtool(b, key, w.now())
-		b.StartTimer()
-		thread := cpu(b, syscall.RUSAGE_THREAD)
-		signIn(b, handler, code)
-		spent = append(spent, cpu(b, syscall.RUSAGE_THREAD)-thread)
+		spent = append(spent, signIn(b, handler, codes[0]))
+		codes = codes[1:]
+	}
+	var sum time.Duration
+	for _, d := range spent {
+		sum += d
 	}
 	slices.Sort(spent)
 	b.ReportMetric(argon2.Seconds()*1000/comparisons, "argon2-ms")
+	b.ReportMetric(micros(sum)/float64(len(spent)), "beside-mean-µs")
 	b.ReportMetric(micros(spent[len(spent)/2]), "beside-p50-µs")
 	b.ReportMetric(micros(spent[len(spent)*99/100]), "beside-p99-µs")
+}
+
+// oathtools returns the codes of 500 minutes, one for each.
+func oathtools(b *testing.B, key string, from time.Time) []string {
+	out, err := exec.CommandContext(b.Context(), "oathtool", "--totp", "--base32", "--window", "999", "--now", from.UTC().Format("2006-01-02 15:04:05 UTC"), key).Output()
+	if err != nil {
+		b.Fatalf("oathtool: %v (scripts/install-test-packages installs it)", err)
+	}
+	var codes []string
+	for i, code := range strings.Fields(string(out)) {
+		if i%2 == 0 {
+			codes = append(codes, code)
+		}
+	}
+	return codes
 }
 
 // serveWord makes the tests' program the one that computes hashes.
@@ -87,22 +116,24 @@ func TestMain(m *testing.M) {
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
-// cpu returns the CPU time that the process, or this thread of it, has used.
-func cpu(b *testing.B, who int) time.Duration {
+// cpu returns the CPU time that the process has used.
+func cpu(b *testing.B) time.Duration {
 	var u syscall.Rusage
-	if err := syscall.Getrusage(who, &u); err != nil {
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		b.Fatal(err)
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// signIn is a login of the person at a new browser, of an address of its own: one may not begin so many.
-func signIn(b *testing.B, handler http.Handler, code string) {
+// signIn is a login of the person at a new browser, of an address of its own: one may not begin so many. It returns what the answers cost.
+func signIn(b *testing.B, handler http.Handler, code string) (spent time.Duration) {
 	network := rand.Uint32()
 	source := fmt.Sprintf("[2001:db8:%x:%x::1]:443", network>>16, network&0xffff)
 	cookies := map[string]*http.Cookie{}
 	send := func(method, path string, form url.Values, location string) {
-		r := httptest.NewRequest(method, "https://auth.example.test"+path, strings.NewReader(form.Encode()))
+		ctx, end := context.WithCancel(b.Context())
+		defer end()
+		r := httptest.NewRequestWithContext(ctx, method, "https://auth.example.test"+path, strings.NewReader(form.Encode()))
 		r.RemoteAddr = source
 		if method == http.MethodPost {
 			r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
@@ -112,7 +143,9 @@ func signIn(b *testing.B, handler http.Handler, code string) {
 			r.AddCookie(c)
 		}
 		answer := httptest.NewRecorder()
+		before := cpu(b)
 		handler.ServeHTTP(answer, r)
+		spent += cpu(b) - before
 		for _, c := range answer.Result().Cookies() {
 			cookies[c.Name] = c
 		}
@@ -123,4 +156,5 @@ func signIn(b *testing.B, handler http.Handler, code string) {
 	send(http.MethodPost, "/login/otp/password", url.Values{"identifier": {rpps}, "password": {secret}}, "/login/otp/code")
 	send(http.MethodGet, "/login/otp/code", nil, "")
 	send(http.MethodPost, "/login/otp/code/totp", url.Values{"code": {code}}, "/")
+	return spent
 }
