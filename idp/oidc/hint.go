@@ -21,6 +21,10 @@ func (p *Provider) hint(ctx context.Context, token string) (*lib.IDTokenClaims, 
 	if err != nil && !errors.As(err, &op.IDTokenHintExpiredError{}) {
 		return nil, err
 	}
+	// Assertions for services and logout tokens are signed with the same keys. Each has a jti, which no ID token of ours has (RFC 8725, section 3.12).
+	if claims != nil && claims.JWTID != "" {
+		return nil, errors.New("verify ID token: it is a token for something else")
+	}
 	if claims == nil || claims.Subject == "" {
 		return nil, errors.New("verify ID token: it names nobody")
 	}
