@@ -28,7 +28,7 @@ func functions(c catalogue, a *assets, zone *time.Location) template.FuncMap {
 		"digits":    pinDigits,
 		"initials":  initials,
 		"initial":   initial,
-		"afterAt":   afterAt,
+		"breaks":    breaks,
 		"code":      c.code,
 		"level":     c.level,
 		"reason":    c.reason,
@@ -148,5 +148,11 @@ func quads(key string) []string {
 	return all
 }
 
-// afterAt cuts an address where a narrow screen may break it best.
-func afterAt(s string) []string { return strings.SplitAfter(s, "@") }
+// breaks cuts an address, of mail or of a network (IPv6), where a narrow screen may break it best.
+func breaks(s string) []string {
+	var all []string
+	for _, part := range strings.SplitAfter(s, "@") {
+		all = append(all, strings.SplitAfter(part, ":")...)
+	}
+	return all
+}

@@ -14,6 +14,7 @@ func Samples() map[string]web.Page {
 	return map[string]web.Page{
 		"login":          web.LoginPage{Service: "Messagerie", Methods: []string{"card", "otp", "passkey", "qr", "psc"}, Browser: "/login/card/browser", Notice: "expired"},
 		"login psc down": web.LoginPage{Methods: []string{"card", "psc"}, Notice: "psc_unavailable", Unavailable: map[string]string{"psc": "psc_down"}},
+		"login step up":  web.LoginPage{Person: &person, Service: "Prescription", Methods: []string{"card", "passkey", "psc"}, Notice: "step_level"},
 		"login image":    web.LoginPage{Methods: []string{"card", "psc"}, Images: map[string]string{"psc": "/login/psc/button?v=1"}},
 		"situation": web.SituationPage{Action: "/login/psc/situation", Situations: []web.Situation{
 			{Value: "0", Profession: "10", Mode: "L", Structure: "CABINET M FICTIF", Place: "75009 PARIS"}, {Value: "1", Mode: "S"},
