@@ -25,6 +25,7 @@ type BrowserState struct {
 	State   string // token of the service host, to go back there
 	Then    string // a page of the auth host that the login is for; empty: none
 	Request string // what the login is for, as an Asker names it; empty: nothing
+	Left    string // where the person goes when the sign-out is over, as a Departer names it; empty: nowhere
 }
 
 func newCookieStore(pairs [][]byte) *sessions.CookieStore {
@@ -81,14 +82,14 @@ var errTexts = errors.New("a cookie holds texts")
 // BrowserState returns the state of the request's browser; a cookie that is missing, old or not ours is an empty state.
 func (s *Server) BrowserState(r *http.Request) BrowserState {
 	g, _ := s.Keys.cookieStore().Get(r, loginCookie) // on an error it returns a new, empty session
-	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state"), Then: text(g, "then"), Request: text(g, "request")}
+	return BrowserState{Browser: text(g, "browser"), Service: text(g, "service"), State: text(g, "state"), Then: text(g, "then"), Request: text(g, "request"), Left: text(g, "left")}
 }
 
 // SaveBrowserState sets the state of the request's browser.
 func (s *Server) SaveBrowserState(w http.ResponseWriter, r *http.Request, b BrowserState) error {
 	cookies := s.Keys.cookieStore()
 	g, _ := cookies.New(r, loginCookie)
-	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State, "then": b.Then, "request": b.Request}
+	g.Values = map[any]any{"browser": b.Browser, "service": b.Service, "state": b.State, "then": b.Then, "request": b.Request, "left": b.Left}
 	return cookies.Save(r, w, g)
 }
 

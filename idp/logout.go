@@ -17,7 +17,8 @@ import (
 //
 //	POST /logout: page ──▶ mail /.authgw/leave?then=agenda ──▶ agenda /.authgw/leave ──▶ GET /logout
 //
-// Where the session has one elsewhere (a Leaver), the browser goes there last, and comes back to the same page.
+// Where the session has one elsewhere (a Leaver), the browser goes there last, and comes back to the same page. Before that, clients of the
+// OpenID provider that want it are told in the browser (a Departer). When a client began the sign-out, the last page leads back to it.
 //
 // The tour decides nothing. It makes browsers forget the pages that they keep for their "back" button, in memory too: Chromium does
 // so for a host when that host says Clear-Site-Data, and not reliably when its cookies change. It keeps the page that is being left
@@ -35,12 +36,19 @@ func (s *Server) signOut(w http.ResponseWriter, r *http.Request) {
 
 // signOutOf is signOut on any host, with its pages and its answer to a failure.
 func (s *Server) signOutOf(w http.ResponseWriter, r *http.Request, host string, pages *web.Pages, fault func(http.ResponseWriter, *http.Request, string, error)) {
+	s.ClearBrowserState(w)
+	s.endSession(w, r, host, pages, fault)
+}
+
+// endSession ends the session that a request has on a host, and sends the browser on its tour.
+func (s *Server) endSession(w http.ResponseWriter, r *http.Request, host string, pages *web.Pages, fault func(http.ResponseWriter, *http.Request, string, error)) {
 	w.Header().Set("Cache-Control", "no-store")
 	v, err := s.Sessions.Find(r, host)
 	var visits []string
 	if err == nil {
 		if err = s.End(r.Context(), v, "logout"); err == nil {
 			visits, err = s.tour(r.Context(), v)
+			visits = append(visits, s.depart(r.Context(), v)...)
 			visits = append(visits, s.leave(r.Context(), v)...)
 		}
 	}
@@ -48,14 +56,18 @@ func (s *Server) signOutOf(w http.ResponseWriter, r *http.Request, host string, 
 		fault(w, r, "end session", err)
 		return
 	}
-	s.forget(w)
-	pages.Render(w, r, http.StatusOK, web.SigningOutPage{Next: s.nextVisit(visits)})
+	forgetSession(w)
+	pages.Render(w, r, http.StatusOK, web.SigningOutPage{Next: s.NextVisit(visits)})
 }
 
 // forget makes a browser forget what it has from this host. Of what a service stores itself (drafts, settings) nothing is touched.
 func (s *Server) forget(w http.ResponseWriter) {
-	clearSessionCookie(w)
 	s.ClearBrowserState(w)
+	forgetSession(w)
+}
+
+func forgetSession(w http.ResponseWriter) {
+	clearSessionCookie(w)
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
@@ -98,28 +110,44 @@ func (s *Server) leave(ctx context.Context, v store.Session) []string {
 // leavePath returns the path that a name in a tour stands for, when it is no service.
 func (s *Server) leavePath(name string) (string, bool) {
 	parts := strings.Split(name, elsewhere)
-	if len(parts) != 3 || parts[0] != "" || s.leavers[parts[1]] == nil {
+	if len(parts) != 3 || parts[0] != "" || s.leavers[parts[1]] == nil && parts[1] != departing {
 		return "", false
 	}
 	_, ok := token.Of(token.Handle, parts[2])
 	return LeavePath + parts[1] + "/" + parts[2], ok
 }
 
-// nextVisit is where the browser goes next. Names that are not of a service are passed over: the address may be anybody's.
-func (s *Server) nextVisit(names []string) string {
+// NextVisit is where the browser goes next in a tour. Names that are not of a service are passed over: the address may be anybody's.
+func (s *Server) NextVisit(names []string) string {
 	for i, name := range names {
-		if c, ok := s.services[name]; ok {
-			q := url.Values{}
-			if rest := names[i+1:]; len(rest) > 0 {
-				q.Set("then", strings.Join(rest, ","))
-			}
-			return c.Origin + ownPath + "leave?" + q.Encode()
+		at, ok := s.visit(name)
+		if !ok {
+			continue
 		}
-		if path, ok := s.leavePath(name); ok {
-			return s.Origin + path
+		if rest := names[i+1:]; len(rest) > 0 {
+			at += "?" + url.Values{"then": {strings.Join(rest, ",")}}.Encode()
 		}
+		return at
 	}
 	return s.Origin + "/logout"
+}
+
+// visit returns the address that a name in a tour stands for.
+func (s *Server) visit(name string) (string, bool) {
+	if c, ok := s.services[name]; ok {
+		return c.Origin + ownPath + "leave", true
+	}
+	path, ok := s.leavePath(name)
+	return s.Origin + path, ok
+}
+
+// RestOfTour names what is left of the tour that a request is part of. The address may be anybody's.
+func RestOfTour(r *http.Request) []string {
+	then := r.URL.Query().Get("then")
+	if then == "" || len(then) >= maxReturn {
+		return nil
+	}
+	return strings.Split(then, ",")
 }
 
 // logoutPage is where every sign-out ends. A person who is still signed in and comes from one of our own pages, or typed the address,
@@ -128,8 +156,7 @@ func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
 	_, err := s.Sessions.Find(r, s.Host)
 	switch {
 	case errors.Is(err, ErrNoSession):
-		s.forget(w)
-		s.Pages.Render(w, r, http.StatusOK, web.SignedOutPage{})
+		s.signedOut(w, r)
 	case err != nil:
 		s.Fault(w, r, "find session", err)
 	case ownNavigation(r):
@@ -137,6 +164,16 @@ func (s *Server) logoutPage(w http.ResponseWriter, r *http.Request) {
 	default:
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 	}
+}
+
+// signedOut answers a browser whose session is over, or which has none: it leads back to the client that began the sign-out, if one did.
+func (s *Server) signedOut(w http.ResponseWriter, r *http.Request) {
+	left := s.BrowserState(r).Left
+	s.forget(w)
+	if d, ok := s.asker.(Departer); ok && left != "" && d.Farewell(w, r, left) {
+		return
+	}
+	s.Pages.Render(w, r, http.StatusOK, web.SignedOutPage{})
 }
 
 // ownNavigation says whether a person came from a page of the same host, or from no page. A browser too old to say counts as foreign,
@@ -163,9 +200,5 @@ func (g *Gate) leave(w http.ResponseWriter, r *http.Request) {
 	if errors.Is(err, ErrNoSession) {
 		g.server.forget(w)
 	}
-	var rest []string
-	if then := r.URL.Query().Get("then"); then != "" && len(then) < maxReturn {
-		rest = strings.Split(then, ",")
-	}
-	http.Redirect(w, r, g.server.nextVisit(rest), http.StatusSeeOther)
+	http.Redirect(w, r, g.server.NextVisit(RestOfTour(r)), http.StatusSeeOther)
 }

@@ -123,9 +123,9 @@ func TestLeaveDecidesNothing(t *testing.T) {
 	b := w.inside(t)
 	for _, test := range []struct{ name, then, want string }{
 		{"nowhere to go", "", auth + "/logout"},
-		{"another service", "agenda", agenda + "/.authgw/leave?"},
+		{"another service", "agenda", agenda + "/.authgw/leave"},
 		{"two of them", "agenda,mail", agenda + "/.authgw/leave?then=mail"},
-		{"unknown names are passed over", "payroll,,agenda", agenda + "/.authgw/leave?"},
+		{"unknown names are passed over", "payroll,,agenda", agenda + "/.authgw/leave"},
 		{"only unknown names", "payroll,evil", auth + "/logout"},
 		{"an address", "https://evil.example", auth + "/logout"},
 		{"an address without scheme", "//evil.example", auth + "/logout"},

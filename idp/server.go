@@ -142,6 +142,7 @@ func (s *Server) Handler(methods ...Method) http.Handler {
 	// A client may send its users by a form too (OpenID Connect Core 1.0, section 3.1.2.1). It acts on nothing: the browser is sent the same
 	// way as by a link.
 	csrf.AddInsecureBypassPattern("POST /oauth/authorize")
+	csrf.AddInsecureBypassPattern("POST /oauth/end_session") // RP-Initiated Logout 1.0, section 2: likewise
 	csrf.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s.Fail(w, r, http.StatusForbidden, "forbidden")
 	}))

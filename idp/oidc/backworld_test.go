@@ -105,6 +105,7 @@ type backend struct {
 	*roster
 	store    *store.Store
 	sessions *idp.Sessions
+	server   *idp.Server
 	provider *oidc.Provider
 	ring     *keyring.Ring
 	http     *httptest.Server
@@ -168,6 +169,7 @@ func newBackend(tb testing.TB, database string, first *backend) *backend {
 	if err != nil {
 		tb.Fatal(err)
 	}
+	b.server = server
 	b.provider, err = oidc.New(oidc.Config{Server: server, Issuer: b.issuer, Clients: b.roster, Ring: b.ring, Store: b.store, Pages: pages, Log: log, Now: b.now})
 	if err != nil {
 		tb.Fatal(err)

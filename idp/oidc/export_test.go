@@ -22,3 +22,9 @@ func ParseParameters(text string) (url.Values, error) { return parseParameters(t
 
 // ReadUserCode returns a user code as it is shown, of what somebody typed.
 func ReadUserCode(typed string) (string, bool) { return readUserCode(typed) }
+
+// What telling a client is decided by.
+var (
+	Delay   = delay
+	MayDial = mayDial
+)

@@ -28,6 +28,9 @@ func (p *Provider) hint(ctx context.Context, token string) (*lib.IDTokenClaims, 
 	if claims == nil || claims.Subject == "" {
 		return nil, errors.New("verify ID token: it names nobody")
 	}
+	if _, ok := claims.Claims["events"]; ok { // F14
+		return nil, errors.New("verify ID token: it is a logout token")
+	}
 	return claims, nil
 }
 

@@ -103,6 +103,7 @@ func New(c Config) (*Provider, error) {
 // Routes adds its handlers to the auth host.
 func (p *Provider) Routes(mux *http.ServeMux) {
 	p.frontRoutes(mux)
+	p.endRoutes(mux)
 	p.backRoutes(mux)
 }
 

@@ -31,6 +31,7 @@ const (
 	ClientChanged        Kind = "client_changed"
 	ClientRefused        Kind = "client_refused" // at an endpoint that it calls itself, without a person
 	GrantEnded           Kind = "grant_ended"    // what a client was given ended before the session did
+	LogoutTold           Kind = "logout_told"    // a client that a session is over; or it was given up, for a day it could not be told
 	ConfigLoaded         Kind = "config_loaded"
 	CRLLoaded            Kind = "crl_loaded"
 	RevocationSkipped    Kind = "revocation_skipped"
