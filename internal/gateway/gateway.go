@@ -18,6 +18,7 @@ import (
 
 	"promess/authgw/certs"
 	"promess/authgw/idp"
+	"promess/authgw/idp/oidc"
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/client"
 	"promess/authgw/internal/config"
@@ -57,6 +58,8 @@ type Config struct {
 	// lists are read again.
 	Load   func() (*config.Gateway, Materials, error)
 	Hangup <-chan os.Signal // SIGHUP; may be nil
+	// ClientRoots are the authorities of clients' certificates, where the gateway calls them. Nil: those of the system.
+	ClientRoots *x509.CertPool
 }
 
 // Gateway is a gateway that can run.
@@ -70,6 +73,7 @@ type Gateway struct {
 	clients  *client.Registry // of the OpenID provider
 	metrics  *metrics.Metrics
 	outbox   *outbox.Outbox
+	back     *oidc.BackChannel
 	server   *vhost.Server
 	parts    atomic.Pointer[parts]
 	replaced chan struct{}          // gets a value when parts are
@@ -132,6 +136,7 @@ func (g *Gateway) assemble(c Config) (err error) {
 	if err := g.openRing(c); err != nil {
 		return err
 	}
+	g.back = g.newBackChannel(c)
 	p, err := g.build(c)
 	if err != nil {
 		return err
@@ -255,6 +260,7 @@ func (g *Gateway) Run(ctx context.Context, listener, admin net.Listener) error {
 	group.Go(func() error { g.runPSC(ctx); return nil })
 	group.Go(func() error { g.sessions.Run(ctx, g.log); return nil })
 	group.Go(func() error { g.outbox.Run(ctx); return nil })
+	group.Go(func() error { g.back.Run(ctx); return nil })
 	group.Go(func() error { g.ring.Run(ctx, g.log); return nil })
 	stop := context.AfterFunc(ctx, g.stop)
 	defer stop()

@@ -39,6 +39,8 @@ type Source interface {
 	AuditWaiting() map[string]int
 	// MailWaiting returns how many messages wait to be sent, within a bound; false when that is not known.
 	MailWaiting() (int, bool)
+	// LogoutsWaiting returns how many times a client is still to be told of a logout, within a bound; false when that is not known.
+	LogoutsWaiting() (int, bool)
 	// PSC says whether people can sign in with Pro Santé Connect now, and whether that is offered at all.
 	PSC() (available, offered bool)
 }
@@ -56,6 +58,7 @@ type Metrics struct {
 	reloads    *prometheus.CounterVec
 	unsent     *prometheus.CounterVec
 	psc        *prometheus.CounterVec
+	told       *prometheus.CounterVec
 	failed     prometheus.Gauge
 	loaded     prometheus.Gauge
 
@@ -84,13 +87,14 @@ func New(version string, source Source, now func() time.Time) *Metrics {
 		reloads:    counter("authgw_config_reloads_total", "Attempts to take a changed configuration or certificate, by outcome.", "outcome"),
 		unsent:     counter("authgw_mail_failures_total", "Messages that were not sent; delayed and unreadable ones are tried again, refused and expired ones given up.", "reason"),
 		psc:        counter("authgw_psc_requests_total", "Requests to Pro Santé Connect, by endpoint and outcome: class of the status, error (no answer), not_sent (left alone), left (nobody waited).", "endpoint", "outcome"),
+		told:       counter("authgw_logouts_told_total", "Clients of the OpenID provider that were told of a logout (back-channel), by outcome; refused and unreachable ones are told again, given_up ones not.", "outcome"),
 		failed:     gauge("authgw_config_reload_failed", "1 while what is on disk was refused and what came before it is in force."),
 		loaded:     gauge("authgw_config_loaded_timestamp_seconds", "When the configuration in force was loaded."),
 		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "authgw_proxy_request_duration_seconds", Help: "From a request to a service to the head of its answer.", Buckets: latencies,
 		}, []string{"service"}),
 	}
-	m.registry.MustRegister(m.logins, m.authorized, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.unsent, m.psc, m.failed, m.loaded,
+	m.registry.MustRegister(m.logins, m.authorized, m.opened, m.ended, m.requests, m.latency, m.handshakes, m.reloads, m.unsent, m.psc, m.told, m.failed, m.loaded,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		newState(version, source, now))
 	for _, outcome := range []string{"success", "failed"} {
@@ -99,8 +103,14 @@ func New(version string, source Source, now func() time.Time) *Metrics {
 	for _, reason := range []outbox.Failure{outbox.Delayed, outbox.Unreadable, outbox.Refused, outbox.Expired} {
 		m.unsent.WithLabelValues(string(reason))
 	}
+	for _, outcome := range []string{"told", "refused", "unreachable", "given_up"} {
+		m.told.WithLabelValues(outcome)
+	}
 	return m
 }
+
+// LogoutTold counts what became of telling a client of a logout once. The outcome is a word of the program.
+func (m *Metrics) LogoutTold(outcome string) { m.told.WithLabelValues(outcome).Inc() }
 
 // PSCRequest counts a request to Pro Santé Connect. Both are words of the program.
 func (m *Metrics) PSCRequest(endpoint, outcome string) {

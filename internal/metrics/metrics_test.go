@@ -30,6 +30,7 @@ func (s source) DatabaseUp() bool           { return s.up }
 func (source) AuditLosses() audit.Losses    { return audit.Losses{Trail: 2, Copies: 3} }
 func (source) AuditWaiting() map[string]int { return map[string]int{"trail": 1, "syslog": 7} }
 func (source) MailWaiting() (int, bool)     { return 7, true }
+func (source) LogoutsWaiting() (int, bool)  { return 3, true }
 func (source) PSC() (bool, bool)            { return true, true }
 
 func newMetrics(up bool) *metrics.Metrics {
@@ -72,6 +73,7 @@ func TestWhatIsCounted(t *testing.T) {
 	mail(0, time.Hour)
 	m.HandshakeFailed("unknown_name")
 	m.MailFailed(outbox.Refused)
+	m.LogoutTold("given_up")
 	m.PSCRequest("token", "5xx")
 	m.Loaded(now)
 	m.Reloaded(false, now)
@@ -79,6 +81,7 @@ func TestWhatIsCounted(t *testing.T) {
 	want(t, text,
 		`authgw_logins_total{method="card",outcome="success",reason="none"} 2`,
 		`authgw_logins_total{method="card",outcome="refused",reason="revoked"} 1`,
+		`authgw_logouts_told_total{outcome="given_up"} 1`, `authgw_logouts_told_total{outcome="told"} 0`, `authgw_logouts_waiting 3`,
 		`authgw_sessions_opened_total{method="card"} 1`, `authgw_sessions_ended_total{reason="logout"} 1`,
 		`authgw_proxy_requests_total{service="mail",status="1xx"} 1`, `authgw_proxy_requests_total{service="mail",status="2xx"} 1`,
 		`authgw_proxy_requests_total{service="mail",status="5xx"} 1`, `authgw_proxy_requests_total{service="mail",status="none"} 1`,
@@ -114,7 +117,7 @@ func TestLabelsAreBounded(t *testing.T) {
 		m.Event(audit.Event{Kind: audit.LoginSucceeded, Method: name, Subject: "subject-of-somebody", Source: "192.0.2.7"})
 	}
 	text := read(t, m)
-	if n := strings.Count(text, `outcome="refused"`); n != 65 {
+	if n := strings.Count(text, `outcome="refused",reason=`); n != 65 {
 		t.Errorf("reasons = %d, want 64 and other", n)
 	}
 	want(t, text, `authgw_logins_total{method="other",outcome="success",reason="none"} 6`,

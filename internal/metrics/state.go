@@ -13,7 +13,7 @@ type state struct {
 	source  Source
 	now     func() time.Time
 
-	build, database, age, left, certificate, unkept, uncopied, waiting, unsent, psc *prometheus.Desc
+	build, database, age, left, certificate, unkept, uncopied, waiting, unsent, untold, psc *prometheus.Desc
 }
 
 var _ prometheus.Collector = (*state)(nil)
@@ -33,13 +33,14 @@ func newState(version string, source Source, now func() time.Time) *state {
 		uncopied:    desc("authgw_audit_copies_lost_total", "Audit events that were kept but not written to standard output, or not sent to syslog."),
 		waiting:     desc("authgw_audit_queue_length", "Audit events that wait: trail, for the database; stdout and syslog, to be copied there.", "queue"),
 		unsent:      desc("authgw_mail_waiting", "Messages that wait to be sent."),
+		untold:      desc("authgw_logouts_waiting", "Clients of the OpenID provider that are still to be told of a logout, once for each session."),
 		psc:         desc("authgw_psc_available", "1 while people can sign in with Pro Santé Connect, for all that is known; absent where it is not offered."),
 	}
 }
 
 // Describe implements prometheus.Collector.
 func (s *state) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied, s.waiting, s.unsent, s.psc} {
+	for _, d := range []*prometheus.Desc{s.build, s.database, s.age, s.left, s.certificate, s.unkept, s.uncopied, s.waiting, s.unsent, s.untold, s.psc} {
 		out <- d
 	}
 }
@@ -55,6 +56,9 @@ func (s *state) Collect(out chan<- prometheus.Metric) {
 		up = 1
 		if n, ok := s.source.MailWaiting(); ok {
 			gauge(s.unsent, float64(n))
+		}
+		if n, ok := s.source.LogoutsWaiting(); ok {
+			gauge(s.untold, float64(n))
 		}
 	}
 	gauge(s.database, up)
