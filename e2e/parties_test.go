@@ -31,6 +31,7 @@ func (w *partyWorld) relyingParties(t *testing.T) {
 		{"mod_auth_openidc: claims reach the service", (*partyWorld).apacheClaims},
 		{"mod_auth_openidc: an interface takes tokens of others, as long as they are good", (*partyWorld).apacheInterface},
 		{"go-oidc: the example of docs/examples/login greets, and believes no answer that it did not ask for (F3)", (*partyWorld).goExample},
+		{"a logout at one ends all, and each is told (F14)", (*partyWorld).logoutEverywhere},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.run(w, t) })
 	}
@@ -251,4 +252,42 @@ func (w *partyWorld) nodeDevice(t *testing.T) {
 	if info := v.party("/tv/userinfo"); info.Sub != s.Claims["sub"] || info.Name != "HÉLÈNE D'ARTAGNAN-LE GOFF" {
 		t.Errorf("userinfo = %+v", info)
 	}
+}
+
+func (w *partyWorld) logoutEverywhere(t *testing.T) {
+	v := w.visitor(t)
+	_, body, at := w.signIn(v, w.origin("party")+"/web/login")
+	s := v.parse(body, at)
+	w.service.take()
+	page := w.origin("apache") + "/"
+	if answer, body, at := v.open(page); answer.StatusCode != http.StatusOK || at != page {
+		t.Fatalf("with a session: %s at %s\n%.500s", answer.Status, at, body)
+	}
+	if got := v.party("/web/logout"); got.Bye != "bye" {
+		t.Fatalf("logout comes back with %+v", got)
+	}
+	eventually(t, "openid-client is told", func() error {
+		_, body := v.ask(http.MethodGet, w.origin("party")+"/web/told", nil)
+		var told []map[string]any
+		if err := json.Unmarshal([]byte(body), &told); err != nil {
+			return fmt.Errorf("%w: %s", err, body)
+		}
+		for _, one := range told {
+			if one["sid"] == s.Claims["sid"] {
+				return nil
+			}
+		}
+		return fmt.Errorf("of %v, not of %v", told, s.Claims["sid"])
+	})
+	if got := v.party("/web/refresh"); got.Error != "invalid_grant" {
+		t.Errorf("refresh after the logout: %+v, want invalid_grant", got)
+	}
+	eventually(t, "mod_auth_openidc is told", func() error {
+		w.service.take()
+		answer, _ := v.ask(http.MethodGet, page, nil, pageHeaders...)
+		if seen, _ := w.service.take(); len(seen) > 0 || answer.StatusCode != http.StatusFound {
+			return fmt.Errorf("%s, the service was reached %d times", answer.Status, len(seen))
+		}
+		return nil
+	})
 }
