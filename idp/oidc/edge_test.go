@@ -20,6 +20,7 @@ func endpoints() map[string]string {
 		"/oauth/authorize": "GET, HEAD, POST", "/oauth/resume": "GET, HEAD", "/oauth/consent": "GET, HEAD, POST", "/oauth/refuse": "POST",
 		"/oauth/par": "POST", "/oauth/token": "POST", "/oauth/introspect": "POST", "/oauth/revoke": "POST", "/oauth/device_authorization": "POST",
 		"/oauth/userinfo": "GET, HEAD, POST", "/oauth/keys": "GET, HEAD", "/device": "GET, HEAD, POST", "/device/confirm": "GET, HEAD, POST", "/account/consents/withdraw": "POST",
+		"/oauth/end_session": "GET, HEAD, POST", "/oauth/end_session/confirm": "POST",
 		"/.well-known/openid-configuration": "GET, HEAD", "/.well-known/oauth-authorization-server": "GET, HEAD",
 	}
 }

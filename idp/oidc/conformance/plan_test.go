@@ -34,7 +34,7 @@ func TestDifferencesAreDocumented(t *testing.T) {
 	for _, m := range written {
 		have = append(have, m[1])
 	}
-	for _, m := range slices.Concat(basic(), config(), dynamic(), pushed()) {
+	for _, m := range slices.Concat(basic(), config(), dynamic(), pushed(), logout(), backChannel(), frontChannel()) {
 		if m.differs {
 			want = append(want, m.name)
 		}

@@ -103,21 +103,9 @@ func (p *party) assertion(t *testing.T, changes ...any) string {
 			delete(claims, name)
 		}
 	}
-	payload, err := json.Marshal(claims)
-	if err != nil {
-		t.Fatal(err)
-	}
 	signer, err := jose.NewSigner(*p.key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	jws, err := signer.Sign(payload)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text, err := jws.CompactSerialize()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
+	return signedBy(t, signer, claims)
 }

@@ -18,6 +18,7 @@ type visitor struct {
 	login  string   // the last login page
 	frames []string // that pages have loaded
 	refuse bool     // to agree
+	leaves bool     // when asked whether to be signed out
 }
 
 // arrival is where a browser ends up: at a relying party, or on a page of the auth host.
@@ -65,6 +66,14 @@ func (v *visitor) from(t *testing.T, got idptest.Answer) arrival {
 			action, fields := formOf(got.Body)
 			if at, err := url.Parse(action); err == nil && at.IsAbs() {
 				return arrival{at: action, answer: fields, posted: true}
+			}
+			if v.leaves && fields.Has("session") {
+				var pairs []string
+				for name := range fields {
+					pairs = append(pairs, name, fields.Get(name))
+				}
+				got = v.Post(action, pairs...)
+				continue
 			}
 			if !fields.Has("request") || !strings.Contains(got.Body, `value="agree"`) {
 				return arrival{page: got}

@@ -33,6 +33,7 @@ type suite struct {
 
 	server   *http.Client // of relying parties
 	browsers int
+	toldBack chan told // what clients are told of logouts
 }
 
 // newSuite returns one with clients of some settings.
