@@ -122,7 +122,14 @@ func TestPathsThatAreSpeltOtherwise(t *testing.T) {
 			t.Errorf("POST %s leads to %q", target, to)
 		}
 	}
-	for _, target := range spellings("/oauth/authorize") { // the one path that takes a form of another site, and acts on nothing
+	session := f.Session(t, b).ID
+	for _, target := range spellings("/oauth/end_session/confirm") {
+		f.served(http.MethodPost, target, "session="+session, foreign...)
+		if !b.SignedIn() {
+			t.Fatalf("POST %s of another site has signed the person out", target)
+		}
+	}
+	for _, target := range spellings("/oauth/authorize") { // takes a form of another site, and acts on nothing
 		w := f.served(http.MethodPost, target, request().Encode(), foreign...)
 		if to := w.Header().Get("Location"); strings.Contains(to, "code=") && !strings.Contains(to, "code_challenge=") || to != "" && (!strings.HasPrefix(to, "/") || strings.HasPrefix(to, "//")) {
 			t.Errorf("POST %s leads to %q", target, to)
