@@ -134,6 +134,30 @@ func TestG11TokensForSomethingElse(t *testing.T) {
 	}
 }
 
+// What a client has opens no session.
+func TestG11TokensOfClientsOpenNoSession(t *testing.T) {
+	b := newBackend(t, sqliteFile(t), nil)
+	v := b.session(t, "s1")
+	other := v
+	other.ID = "s2"
+	cookie := b.write(t, other)
+	q := url.Values{
+		"client_id": {"agenda"}, "redirect_uri": {callback}, "response_type": {"code"}, "scope": {"openid"}, "prompt": {"none"}, "code_challenge": {challenge}, "code_challenge_method": {"S256"},
+	}
+	code := b.navigate(t, cookie, q).Get("code")
+	if code == "" {
+		t.Fatal("the session's own cookie opens nothing")
+	}
+	tokens := b.exchange(t, "agenda", b.code(t, "agenda", v, "openid", "offline_access")).wantTokens(t, "exchange")
+	for name, text := range map[string]string{
+		"an access token": tokens.word("access_token"), "a refresh token": tokens.word("refresh_token"), "an ID token": tokens.word("id_token"), "a code": code, "a secret": secretOf("agenda"), "a sid": v.ID,
+	} {
+		if got := b.navigate(t, text, q); got.Get("error") != "login_required" {
+			t.Errorf("%s as the session's cookie: %v", name, got)
+		}
+	}
+}
+
 // signed is a JWT signed by the gateway's own key.
 func (b *backend) signed(t *testing.T, kind string, claims map[string]any, more ...any) string {
 	t.Helper()
