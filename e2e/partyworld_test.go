@@ -148,8 +148,23 @@ func (w *partyWorld) read(t *testing.T, name string) string {
 	return string(text)
 }
 
-// startNode installs openid-client in the versions of the lock file, and starts e2e/party with it.
+// party is a client of e2e/party, in its configuration.
+type party map[string]string
+
+// startNode starts e2e/party with the clients of clientConfig.
 func (w *partyWorld) startNode(t *testing.T) {
+	t.Helper()
+	w.startParties(t, map[string]party{
+		"web":    {"secret": w.secret, "scope": "openid profile email national_id profession card offline_access"},
+		"post":   {"secret": w.secret, "auth": "client_secret_post", "scope": "openid profile", "alg": "RS256"},
+		"keys":   {"auth": "private_key_jwt", "key": w.read(t, "client.key"), "kid": "k", "scope": "openid profile"},
+		"public": {"auth": "none", "scope": "openid profile offline_access"},
+		"tv":     {"secret": w.secret, "scope": "openid profile"},
+	})
+}
+
+// startParties installs openid-client in the versions of the lock file, and starts e2e/party with it.
+func (w *partyWorld) startParties(t *testing.T, clients map[string]party) {
 	t.Helper()
 	for _, name := range []string{".npmrc", "package.json", "package-lock.json", "party.mjs"} {
 		text, err := os.ReadFile("party/" + name)
@@ -165,16 +180,9 @@ func (w *partyWorld) startNode(t *testing.T) {
 	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("npm ci: %v\n%s", err, out)
 	}
-	type party map[string]string
 	input, err := json.Marshal(map[string]any{
 		"issuer": w.auth(""), "origin": w.origin("party"), "address": nodeAddress, "port": w.port, "cert": w.read(t, "party.crt"), "key": w.read(t, "party.key"),
-		"clients": map[string]party{
-			"web":    {"secret": w.secret, "scope": "openid profile email national_id profession card offline_access"},
-			"post":   {"secret": w.secret, "auth": "client_secret_post", "scope": "openid profile", "alg": "RS256"},
-			"keys":   {"auth": "private_key_jwt", "key": w.read(t, "client.key"), "kid": "k", "scope": "openid profile"},
-			"public": {"auth": "none", "scope": "openid profile offline_access"},
-			"tv":     {"secret": w.secret, "scope": "openid profile"},
-		},
+		"clients": clients,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -180,7 +180,7 @@ pin:
   dialog: page
 log:
   level: debug
-`, w.agentPort, w.module, w.origin("auth"), w.origin("card"), w.port))
+`, w.agentPort, w.module, w.auth(""), w.origin("card"), w.port))
 	w.agent = startProcess(t, w.pcsc.Env(), binaries.cardagent, "serve", "--config", w.path("agent.yaml"))
 	w.agent.await(t, "cardagent listens on")
 }

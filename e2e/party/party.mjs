@@ -3,7 +3,7 @@
 //
 // Each path says as which of its clients it acts: /<client>/login, which takes further parameters of the authorization request, and par=1;
 // /<client>/callback; then, by its cookie, /<client>/refresh, userinfo, introspect, revoke, logout; /<client>/device and /<client>/poll;
-// /<client>/backchannel, and /<client>/told for what came there.
+// /<client>/backchannel and /<client>/frontchannel, and /<client>/told for what came there.
 import { randomUUID, createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
@@ -37,7 +37,7 @@ async function partyOf(id) {
   return { ...parties.get(id), scope: c.scope };
 }
 
-const sessions = new Map(); // by cookie
+const sessions = new Map(); // by cookie: of each client
 const base = (id) => `${input.origin}/${id}`;
 
 const actions = {
@@ -105,6 +105,11 @@ const actions = {
     party.told.push({ ...payload, alg: protectedHeader.alg });
     return {};
   },
+  // OpenID Connect Front-Channel Logout 1.0, section 2.
+  async frontchannel({ party, url }) {
+    party.told.push(Object.fromEntries(url.searchParams));
+    return {};
+  },
   async told({ party }) { return party.told; },
 };
 
@@ -119,7 +124,7 @@ createServer({ cert: input.cert, key: input.key }, async (request, response) => 
     }
     let body = '';
     for await (const part of request) body += part;
-    const answer = await actions[action]({ id, party: await partyOf(id), session: sessions.get(cookie), url, request, body });
+    const answer = await actions[action]({ id, party: await partyOf(id), session: sessions.get(cookie)[id] ??= {}, url, request, body });
     if (answer.to) {
       response.writeHead(303, { location: answer.to }).end();
       return;
