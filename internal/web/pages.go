@@ -100,7 +100,8 @@ func (p ReturnPage) refresh() string {
 	return "0; url=" + p.Next
 }
 
-// framesFor is how long, in seconds, a page stays for its frames.
+// framesFor is how long, in seconds, a page stays for its frames. The browser counts from when all are loaded, or have failed; the page's script
+// does not wait for those that do neither.
 const framesFor = "5"
 
 func (p SigningOutPage) refresh() string {

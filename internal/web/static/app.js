@@ -5,6 +5,7 @@
   const pollEvery = 1000; // ms
   const offerAgentAfter = 4000;
   const giveUpAfter = 150000; // a login lives two minutes
+  const waitForFrames = 5000; // at a sign-out
   const settleFor = 8000; // the login may begin, in the other tab, after this page has loaded
 
   // The card login opens in a tab of its own; this one then follows it on the wait page. The delay lets the browser send the
@@ -90,17 +91,19 @@
     button.addEventListener("click", function () { window.print(); });
   }
 
-  // The page goes on by itself after a few seconds; sooner when all services have answered.
+  // The page goes on when all services have answered, or after a few seconds: the header Refresh waits for the slowest frame.
   function goOnAfterFrames(panel) {
     const next = panel.querySelector("[data-next]");
     const frames = panel.querySelectorAll("iframe");
     let loading = frames.length;
+    if (!next) { return; }
     for (const frame of frames) {
       frame.addEventListener("load", function () {
         loading -= 1;
-        if (loading === 0 && next) { location.replace(next.href); }
+        if (loading === 0) { location.replace(next.href); }
       });
     }
+    setTimeout(function () { location.replace(next.href); }, waitForFrames);
   }
 
   for (const panel of document.querySelectorAll("[data-frames]")) { goOnAfterFrames(panel); }

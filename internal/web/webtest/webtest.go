@@ -93,7 +93,7 @@ func Samples() map[string]web.Page {
 		"return":         web.ReturnPage{Service: "Agenda", Next: "https://agenda.example/cb?code=x"},
 		"form post":      web.FormPostPage{Service: "Agenda", Action: "https://agenda.example/cb", Fields: []web.Field{{Name: "code", Value: "x"}}},
 		"signing out":    web.SigningOutPage{Next: "https://mail.example/.authgw/leave"},
-		"signing frames": web.SigningOutPage{Next: "https://mail.example/.authgw/leave", Frames: []string{"https://agenda.example/out?iss=x&sid=y"}},
+		"signing frames": web.SigningOutPage{Frames: []string{"https://agenda.example/out?iss=x&sid=y"}},
 		"logout":         web.LogoutPage{Person: person, Service: "Agenda", Action: "/oauth/end_session/confirm", Stay: "/", Fields: []web.Field{{Name: "session", Value: "x"}}},
 		"logout wrong":   web.LogoutPage{Person: person, Wrong: true, Action: "/oauth/end_session/confirm", Stay: "/"},
 		"logout unknown": web.LogoutPage{Person: person, Action: "/oauth/end_session/confirm", Stay: "/"},
