@@ -202,6 +202,10 @@ func (w *partyBrowser) consent(t *testing.T, b *tab) {
 		t.Errorf("the page says more than what is told:\n%s", shown)
 	}
 	b.look(t, w.axe, "consent")
+	b.click(t, "footer a[hreflang=en]") // what is agreed to is read in one's own language
+	b.await(t, "Share your information", "your profession")
+	b.click(t, "footer a[hreflang=fr]")
+	b.await(t, "Partager vos informations", "votre profession")
 	if s := answer("refuse"); s.Error != "access_denied" {
 		t.Errorf("after a refusal the service is told %+v", s)
 	}

@@ -54,17 +54,22 @@ func (p *Pages) Prefer(w http.ResponseWriter, r *http.Request, tags string) {
 	}
 }
 
-// otherLanguage returns the language that the page offers to change to. The link is "?lang=…", so it is offered only where it
-// loses nothing: the page was asked for by GET, without any other query.
-func (p *Pages) otherLanguage(lang string, r *http.Request) string {
+// otherLanguage returns the language that the page offers to change to, and the request that the link names too. The link is "?lang=…", so it
+// is offered only where it loses nothing: the page was asked for by GET, with no other query than the handle of the request that it shows.
+func (p *Pages) otherLanguage(lang string, r *http.Request, page Page) (other, request string) {
 	q := r.URL.RawQuery
+	if a, ok := page.(asking); ok && a.request() != "" {
+		if rest, ok := strings.CutPrefix(q, "request="+a.request()); ok && (rest == "" || rest[0] == '&') {
+			q, request = strings.TrimPrefix(rest, "&"), a.request()
+		}
+	}
 	if p.site.Agent || r.Method != http.MethodGet || (q != "" && known(strings.TrimPrefix(q, "lang=")) == "") {
-		return ""
+		return "", ""
 	}
 	if lang == languages[0] {
-		return languages[1]
+		return languages[1], request
 	}
-	return languages[0]
+	return languages[0], request
 }
 
 // known returns our own constant for a language tag such as "fr" or "fr-FR", or an empty string.

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -78,6 +79,37 @@ func TestLanguageLinkIsShownOnlyWhereItLosesNothing(t *testing.T) {
 		pages(t, web.Site{}).Render(w, httptest.NewRequest(c.method, c.target, nil), 200, web.SignedOutPage{})
 		if got := strings.Contains(w.Body.String(), `href="?lang=`); got != c.want {
 			t.Errorf("%s: shown %v, want %v", name, got, c.want)
+		}
+	}
+}
+
+// On the way from a service a person may read in their language what they agree to: those pages are there for as long as their request is.
+func TestLanguageLinkKeepsTheRequestOfAPage(t *testing.T) {
+	const handle = "A-z_09"
+	for name, c := range map[string]struct {
+		method, target string
+		page           web.Page
+		want           string
+	}{
+		"consent":               {"GET", "/oauth/consent?request=A-z_09", web.ConsentPage{Request: handle}, `href="?request=A-z_09&amp;lang=en"`},
+		"consent, changed":      {"GET", "/oauth/consent?request=A-z_09&lang=en", web.ConsentPage{Request: handle}, `href="?request=A-z_09&amp;lang=fr"`},
+		"not admitted":          {"GET", "/oauth/resume?request=A-z_09", web.ClientRefusedPage{Request: handle}, `href="?request=A-z_09&amp;lang=en"`},
+		"a device":              {"GET", "/device/confirm?request=A-z_09", web.DeviceConfirmPage{Request: handle}, `href="?request=A-z_09&amp;lang=en"`},
+		"the answer to a form":  {"POST", "/device/confirm?request=A-z_09", web.DeviceConfirmPage{Request: handle}, ""},
+		"another request":       {"GET", "/oauth/consent?request=A-z_09x", web.ConsentPage{Request: handle}, ""},
+		"more than a request":   {"GET", "/oauth/consent?request=A-z_09&x=y", web.ConsentPage{Request: handle}, ""},
+		"a page that is over":   {"GET", "/oauth/resume?request=A-z_09", web.ReturnPage{Next: "https://agenda.example/cb?code=x"}, ""},
+		"no request at all":     {"GET", "/oauth/consent?request=", web.ConsentPage{}, ""},
+		"what is no handle":     {"GET", `/oauth/consent?request="><b>`, web.ConsentPage{Request: `"><b>`}, `href="?request=%22%3e%3cb%3e&amp;lang=en"`},
+		"without what it shows": {"GET", "/oauth/consent", web.ConsentPage{Request: handle}, `href="?lang=en"`},
+	} {
+		r := httptest.NewRequest(c.method, "/", nil)
+		r.URL.Path, r.URL.RawQuery, _ = strings.Cut(c.target, "?")
+		w := httptest.NewRecorder()
+		pages(t, web.Site{}).Render(w, r, 200, c.page)
+		found := regexp.MustCompile(`href="\?[^"]*"`).FindString(w.Body.String())
+		if found != c.want {
+			t.Errorf("%s: the link is %q, want %q", name, found, c.want)
 		}
 	}
 }

@@ -56,14 +56,22 @@ type Pages struct {
 
 // view is the dot of the layout.
 type view struct {
-	Site   *Site
-	Person *Person
-	Other  string // the language that the footer offers; empty: none
-	Page   Page
+	Site    *Site
+	Person  *Person
+	Other   string // the language that the footer offers; empty: none
+	Request string // what the link to it asks for besides; empty: nothing
+	Page    Page
 }
 
 // peopled is a page that may show who is signed in.
 type peopled interface{ person() *Person }
+
+// asking is a page that shows a kept request, as often as it is asked for by its handle.
+type asking interface{ request() string }
+
+func (p ConsentPage) request() string       { return p.Request }
+func (p ClientRefusedPage) request() string { return p.Request }
+func (p DeviceConfirmPage) request() string { return p.Request }
 
 // refreshing is a page that leads on without a script. The value is that of the header Refresh (HTML, section 4.2.5.3).
 type refreshing interface{ refresh() string }
@@ -260,7 +268,8 @@ func (p *Pages) draw(lang string, r *http.Request, page Page) ([]byte, error) {
 	if page == nil {
 		return nil, errors.New("no page")
 	}
-	v := view{Site: &p.site, Page: page, Other: p.otherLanguage(lang, r)}
+	v := view{Site: &p.site, Page: page}
+	v.Other, v.Request = p.otherLanguage(lang, r, page)
 	if q, ok := page.(peopled); ok && !p.site.Agent {
 		v.Person = q.person()
 	}
