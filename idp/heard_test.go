@@ -42,7 +42,7 @@ func TestE3EndsAndChangesAreHeardOnEveryGateway(t *testing.T) {
 		a, b := join(t, file, time.Now), join(t, file, time.Now)
 		v, _ := a.open(t, "s1", time.Now())
 		g := store.Grant{ID: "g1", Client: "agenda", Session: v.ID, SID: v.ID, Expires: time.Now().Add(time.Hour)}
-		if err := a.store.AddGrant(t.Context(), g, time.Now()); err != nil {
+		if err := a.store.AddGrant(t.Context(), g, nil, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		var here, there, grants, gone ear
@@ -159,23 +159,19 @@ func TestALoginOfTheSamePersonKeepsWhatClientsHave(t *testing.T) {
 		if err != nil || len(all) != 1 {
 			t.Fatalf("sessions = %v, %v, want one", all, err)
 		}
-		g := store.Grant{ID: id, Client: "agenda", Session: all[0].ID, SID: all[0].ID, Expires: now.Add(time.Hour), CodeUntil: now.Add(time.Minute)}
-		g.Code, _ = token.Of(token.Grant, token.New())
-		access, _ := token.Of(token.Access, token.New())
-		if err := w.store.AddGrant(t.Context(), g, now); err != nil {
+		g := store.Grant{ID: id, Client: "agenda", Session: all[0].ID, SID: all[0].ID, Expires: now.Add(time.Hour)}
+		refresh := store.RefreshToken{Created: now, Expires: now.Add(time.Hour)}
+		refresh.Hash, _ = token.Of(token.Refresh, token.New())
+		if err := w.store.AddGrant(t.Context(), g, &refresh, now); err != nil {
 			t.Fatal(err)
 		}
-		err = w.store.UseGrantCode(t.Context(), g.Code, "agenda", []store.GrantToken{{Hash: access, Kind: store.AccessToken, Created: now, Expires: now.Add(time.Hour)}}, now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return access
+		return refresh.Hash
 	}
 	b := w.browser(t)
 	b.logIn()
-	access := give("g1")
+	given := give("g1")
 	b.logIn()
-	if _, g, err := w.store.GrantByToken(t.Context(), store.AccessToken, access, w.now()); err != nil || g.Session == g.SID {
+	if _, g, err := w.store.GrantByRefresh(t.Context(), given, w.now()); err != nil || g.Session == g.SID {
 		t.Errorf("the token after a login of the same person: %+v, %v, want it of the new session", g, err)
 	}
 	if ended := w.events(t, audit.SessionEnded); len(ended) != 1 || ended[0].Reason != "replaced" {
@@ -185,7 +181,7 @@ func TestALoginOfTheSamePersonKeepsWhatClientsHave(t *testing.T) {
 	other.NationalID = "899700000001"
 	w.method.believe(other)
 	b.logIn()
-	if _, _, err := w.store.GrantByToken(t.Context(), store.AccessToken, access, w.now()); !errors.Is(err, store.ErrNotFound) {
+	if _, _, err := w.store.GrantByRefresh(t.Context(), given, w.now()); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("the token after a login of somebody else: %v, want it over", err)
 	}
 }

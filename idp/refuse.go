@@ -77,7 +77,14 @@ func (s *Server) notFound(w http.ResponseWriter, r *http.Request) {
 	s.Fail(w, r, http.StatusNotFound, "not_found")
 }
 
-// Record writes an event that nothing waits for.
+// Note writes an event of something that happens often and can be told from what is recorded before and after it: it is not waited for.
+func (s *Server) Note(e audit.Event) {
+	if err := s.Audit.Note(e); err != nil {
+		s.Log.Error("audit event lost", "kind", string(e.Kind), "error", err)
+	}
+}
+
+// Record writes an event that nothing depends on.
 func (s *Server) Record(e audit.Event) {
 	if err := s.Audit.Record(e); err != nil {
 		s.Log.Error("audit event lost", "kind", string(e.Kind), "error", err)

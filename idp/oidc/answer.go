@@ -1,12 +1,9 @@
 package oidc
 
 import (
-	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	lib "github.com/zitadel/oidc/v3/pkg/oidc"
@@ -15,7 +12,6 @@ import (
 	"promess/authgw/idp"
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/store"
-	"promess/authgw/internal/token"
 	"promess/authgw/internal/web"
 )
 
@@ -31,34 +27,32 @@ type answer struct {
 	Issuer      string `schema:"iss"`
 }
 
-// give answers a request with a code: for a grant in a session, of which this is the one row that is written.
+// code is what is sealed in an authorization code: all that its use needs to know.
+type code struct {
+	granted
+	Client string `json:"client"`
+	Until  int64  `json:"until"` // Unix milliseconds
+}
+
+// give answers a request with a code, of which nothing is written: that it was used, will be.
 func (p *Provider) give(w http.ResponseWriter, r *http.Request, i *inquiry, v store.Session) {
-	now, code := p.Now(), token.New()
-	hash, _ := token.Of(token.Grant, code)
-	body, err := json.Marshal(granted{
-		RedirectURI: i.RedirectURI, Scopes: i.Scopes, Nonce: i.Nonce, Challenge: i.Challenge,
-		Subject: p.subject(i.client, v.Account.Subject), Account: v.Account.Subject,
-		ACR: v.ACR, AMR: v.AMR, AuthTime: v.AuthTime.Unix(), SID: v.ID, // what happened, whatever was asked for (F13)
+	text, err := p.codes.seal(code{
+		granted: granted{
+			RedirectURI: i.RedirectURI, Scopes: i.Scopes, Nonce: i.Nonce, Challenge: i.Challenge,
+			Subject: p.subject(i.client, v.Account.Subject), Account: v.Account.Subject,
+			ACR: v.ACR, AMR: v.AMR, AuthTime: v.AuthTime.Unix(), SID: v.ID, // what happened, whatever was asked for (F13)
+		},
+		Client: i.client.ID, Until: p.Now().Add(codeLife).UnixMilli(),
 	})
-	if err == nil {
-		err = p.Store.AddGrant(r.Context(), store.Grant{
-			ID: strings.ToLower(rand.Text()), Client: i.client.ID, Session: v.ID, SID: v.ID, Body: body,
-			Code: hash, CodeUntil: now.Add(codeLife), Created: now, Expires: v.ExpiresAt,
-		}, now)
-	}
-	switch {
-	case errors.Is(err, store.ErrNotFound): // the session has ended since we looked
-		p.unanswered(w, r, &unanswerable{reason: "session_over", client: i.client.ID, detail: "the session has ended"})
-		return
-	case err != nil:
-		p.Server.Fault(w, r, "add grant", err)
+	if err != nil {
+		p.Server.Fault(w, r, "seal code", err)
 		return
 	}
-	p.Server.Record(audit.Event{
+	p.Server.Note(audit.Event{
 		Kind: audit.AuthorizationGranted, Outcome: "success", Client: i.client.ID, Subject: v.Account.Subject, Session: v.ID, Method: v.Method, ACR: v.ACR,
 		Source: idp.Source(r),
 	})
-	p.send(w, r, i, answer{Code: code})
+	p.send(w, r, i, answer{Code: text})
 }
 
 // refuse answers a request with an error. v is the session that there is; nil: none.

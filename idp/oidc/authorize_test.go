@@ -5,7 +5,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -29,16 +28,8 @@ func TestOpenSessionIsAnsweredAtOnce(t *testing.T) {
 	if got.Header.Get("Set-Cookie") != "" {
 		t.Errorf("cookie %q set, though nothing is kept", got.Header.Get("Set-Cookie"))
 	}
-	hash, ok := token.Of(token.Grant, code)
-	if !ok {
-		t.Fatalf("%q is no token (E8)", code)
-	}
-	g, err := f.Store.GrantByCode(t.Context(), hash)
-	if err != nil {
-		t.Fatal(err)
-	}
-	v := f.Session(t, b)
-	if g.Client != "agenda" || g.Session != v.ID || g.SID != v.ID || g.CodeUsed || !g.CodeUntil.Equal(f.Now().Add(time.Minute)) || !g.Expires.Equal(v.ExpiresAt) {
+	v, g := f.Session(t, b), f.use(t, code)
+	if g.Client != "agenda" || g.Session != v.ID || g.SID != v.ID || !g.Expires.Equal(v.ExpiresAt) {
 		t.Errorf("grant %+v of session %s", g, v.ID)
 	}
 	want := map[string]any{

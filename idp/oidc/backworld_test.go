@@ -239,11 +239,9 @@ func (b *backend) write(tb testing.TB, v store.Session) string {
 	return cookie
 }
 
-// code writes a grant of a session to a client, and returns its code.
+// code returns a code for what a client gets in a session.
 func (b *backend) code(tb testing.TB, id string, v store.Session, scopes ...string) string {
 	tb.Helper()
-	code := token.New()
-	hash, _ := token.Of(token.Grant, code)
 	challenge := sha256.Sum256([]byte(verifier))
 	body, err := json.Marshal(map[string]any{
 		"redirect_uri": callback, "scopes": scopes, "nonce": "n-0S6_WzA2Mj", "challenge": base64.RawURLEncoding.EncodeToString(challenge[:]),
@@ -252,9 +250,8 @@ func (b *backend) code(tb testing.TB, id string, v store.Session, scopes ...stri
 	if err != nil {
 		tb.Fatal(err)
 	}
-	now := b.now()
-	g := store.Grant{ID: "g-" + token.New(), Client: id, Session: v.ID, SID: v.ID, Body: body, Code: hash, CodeUntil: now.Add(time.Minute), Created: now, Expires: v.ExpiresAt}
-	if err := b.store.AddGrant(context.Background(), g, now); err != nil {
+	code, err := b.provider.Code(body, id, b.now().Add(time.Minute))
+	if err != nil {
 		tb.Fatal(err)
 	}
 	return code
@@ -366,7 +363,7 @@ func (r reply) wantDenied(tb testing.TB, what string, status int, code string) {
 // wantTokens fails unless an answer has tokens.
 func (r reply) wantTokens(tb testing.TB, what string) reply {
 	tb.Helper()
-	if r.status != http.StatusOK || len(r.word("access_token")) != token.Len {
+	if r.status != http.StatusOK || r.word("access_token") == "" || strings.Contains(r.word("access_token"), ".") { // it says nothing to anybody
 		tb.Fatalf("%s: %d %s, want tokens", what, r.status, r.text)
 	}
 	if r.header.Get("Cache-Control") != "no-store" {

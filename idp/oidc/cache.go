@@ -20,8 +20,8 @@ type entry struct {
 	granted                granted
 	scopes                 []string
 	created, expires       time.Time
-	until                  time.Time // must be looked up again
-	answer                 []byte    // of introspection
+	until                  time.Time              // must be looked up again
+	answer                 func() ([]byte, error) // of introspection; made once
 }
 
 // cache keeps access tokens that were looked up. It is told what ends (see Provider.hear), and believed only while that is heard. What is not

@@ -9,7 +9,6 @@ import (
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/idptest"
-	"promess/authgw/internal/token"
 )
 
 // consented wants the consent page next, and returns it with the request.
@@ -99,7 +98,7 @@ func TestConsentIsGivenInTheSessionThatThereIs(t *testing.T) {
 	}
 	wantLogin(t, b, b.Get("/oauth/resume?request="+request))
 	s.Allow.Professions = []string{"21"}
-	f.use(t, s)
+	f.have(t, s)
 	got := logIn(t, b, "/login/believed")
 	wantPage(t, got, http.StatusForbidden)
 	if n := len(f.Events(t, audit.AuthorizationGranted)); n != 0 {
@@ -118,7 +117,7 @@ func TestConsentIsWithdrawnOnTheAccountPage(t *testing.T) {
 		t.Error("the page lists a service before anything was agreed")
 	}
 	_, request := consented(t, b, ask(b))
-	code := wantCode(t, b.Post("/oauth/consent", "request", request, "answer", "agree"))
+	given := f.use(t, wantCode(t, b.Post("/oauth/consent", "request", request, "answer", "agree")))
 	page := b.Get("/account").Body
 	if !strings.Contains(page, "Agenda") || !strings.Contains(page, `action="/account/consents/withdraw"`) {
 		t.Fatalf("the page does not list the service:\n%s", page)
@@ -137,8 +136,7 @@ func TestConsentIsWithdrawnOnTheAccountPage(t *testing.T) {
 	if got := b.Post("/account/consents/withdraw", "client", "agenda"); got.Location != "/account?done=consent_withdrawn" {
 		t.Errorf("withdrawing = %d to %q", got.Status, got.Location)
 	}
-	hash, _ := token.Of(token.Grant, code)
-	if g, err := f.Store.GrantByCode(t.Context(), hash); err != nil || !g.Ended {
+	if g, err := f.Store.GrantByID(t.Context(), given.ID); err != nil || !g.Ended {
 		t.Errorf("grant %+v, %v: want it ended", g, err)
 	}
 	consented(t, b, ask(b))

@@ -212,7 +212,7 @@ func TestF16RuleOfAClientHoldsForItsDevices(t *testing.T) {
 	}
 
 	s.Allow = client.Allow{Professions: []string{"21"}}
-	f.use(t, s)
+	f.have(t, s)
 	b.LogIn()
 	got = b.Get("/oauth/resume?request=" + request)
 	wantPage(t, got, http.StatusForbidden)
@@ -228,7 +228,7 @@ func TestF16RuleOfAClientHoldsForItsDevices(t *testing.T) {
 	}
 
 	s.Allow, s.Device, s.RedirectURIs = client.Allow{}, false, []string{frontCallback}
-	f.use(t, s)
+	f.have(t, s)
 	wantPage(t, b.Get("/oauth/resume?request="+request), http.StatusForbidden)
 	if got := b.Post("/device", "user_code", d.told.UserCode); got.Status != http.StatusUnprocessableEntity {
 		t.Errorf("the code of a client that has no devices any more = %d", got.Status)

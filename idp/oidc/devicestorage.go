@@ -46,12 +46,15 @@ func (s storage) byDeviceCode(ctx context.Context, text string) (*byDevice, erro
 	case g.Ended:
 		return nil, badGrant("session_over")
 	}
-	v, err := s.open(ctx, g)
+	body, err := grantedOf(g)
+	if err == nil {
+		err = s.open(ctx, g, body)
+	}
 	if err != nil {
 		return nil, err
 	}
 	s.device = hash
-	return &byDevice{byCode{given{granted: v, client: g.Client, scopes: v.Scopes}}}, nil
+	return &byDevice{byCode{given{granted: body, client: g.Client, scopes: s.allowed(body.Scopes)}}}, nil
 }
 
 // deviceReplayed ends the family of a device code that comes again after its tokens were given (F3): somebody else has it too, and nobody knows who was
@@ -63,14 +66,11 @@ func (s storage) deviceReplayed(ctx context.Context, g store.Grant) error {
 	return badGrant("device_code_replayed")
 }
 
-// useDevice uses up the device code for tokens.
-func (s storage) useDevice(ctx context.Context, tokens []store.GrantToken) error {
-	err := s.p.Store.UseDevice(ctx, s.device, s.client.ID, tokens, s.p.Now())
+// useDevice uses up the device code for a refresh token or none.
+func (s storage) useDevice(ctx context.Context, refresh *store.RefreshToken) error {
+	err := s.p.Store.UseDevice(ctx, s.device, s.client.ID, refresh, s.p.Now())
 	if errors.Is(err, store.ErrNotFound) { // since it was looked at: another question was faster, or the session is over
-		err = s.deviceReplayed(ctx, s.grant)
+		return s.deviceReplayed(ctx, s.grant)
 	}
-	if err != nil {
-		return s.fail(err)
-	}
-	return nil
+	return err
 }

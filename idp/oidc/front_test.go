@@ -14,6 +14,7 @@ import (
 	"promess/authgw/internal/client"
 	"promess/authgw/internal/idptest"
 	"promess/authgw/internal/keyring"
+	"promess/authgw/internal/store"
 )
 
 // challenge is that of every request of these tests: of the verifier in RFC 7636, appendix B.
@@ -59,12 +60,22 @@ func newFront(t testing.TB, clients ...client.Settings) *front {
 		w.Server.Mount(f.provider)
 		return []idp.Method{weak{w}}
 	})
-	f.use(t, clients...)
+	f.have(t, clients...)
 	return f
 }
 
-// use makes clients of settings those that there are.
-func (f *front) use(t testing.TB, all ...client.Settings) {
+// use writes what the use of a code writes.
+func (f *front) use(t testing.TB, code string) store.Grant {
+	t.Helper()
+	g, err := f.provider.Use(t.Context(), code)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return g
+}
+
+// have makes clients of settings those that there are.
+func (f *front) have(t testing.TB, all ...client.Settings) {
 	t.Helper()
 	var clients []*client.Client
 	for _, s := range all {

@@ -182,11 +182,11 @@ func TestRequestThatIsOverLeadsNowhere(t *testing.T) {
 	b, resume = begin("127.0.0.3")
 	s := agenda()
 	s.RedirectURIs = []string{"https://agenda.example.test/new"}
-	f.use(t, s)
+	f.have(t, s)
 	wantPage(t, b.Get(resume), http.StatusForbidden)
-	f.use(t)
+	f.have(t)
 	wantPage(t, b.Get(resume), http.StatusForbidden)
-	f.use(t, agenda())
+	f.have(t, agenda())
 	wantCode(t, b.Get(resume))
 
 	b, resume = begin("127.0.0.4")

@@ -34,7 +34,10 @@ func (p *Provider) introspect(w http.ResponseWriter, r *http.Request) {
 	switch e, err := p.access(r.Context(), text); {
 	case err == nil:
 		if e.client == c.ID || c.Introspect {
-			body = e.answer
+			if body, err = e.answer(); err != nil {
+				p.deny(w, r, err)
+				return
+			}
 		}
 	case errors.Is(err, errInactive):
 		if body, err = p.introspectRefresh(r, c, text); err != nil {
@@ -54,8 +57,8 @@ func (p *Provider) introspectRefresh(r *http.Request, c *client.Client, text str
 	if !ok {
 		return inactive, nil
 	}
-	t, g, err := p.Store.GrantByToken(r.Context(), store.RefreshToken, hash, p.Now())
-	if errors.Is(err, store.ErrNotFound) || err == nil && g.Client != c.ID {
+	t, g, err := p.Store.GrantByRefresh(r.Context(), hash, p.Now())
+	if errors.Is(err, store.ErrNotFound) || err == nil && (g.Client != c.ID || !t.Used.IsZero()) {
 		return inactive, nil
 	}
 	if err != nil {

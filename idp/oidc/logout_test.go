@@ -387,7 +387,7 @@ func TestF2SignOutLeadsToNoOtherPlace(t *testing.T) {
 	}
 	// A URI that the client has no more when the tour is over.
 	tour := end(b, "id_token_hint", id, "post_logout_redirect_uri", afterLogout)
-	f.use(t, agenda())
+	f.have(t, agenda())
 	if last, to := follow(t, b, tour); to != "" || !strings.Contains(last.Body, signedOut) {
 		t.Errorf("leads to %q, which the client has given up", to)
 	}

@@ -2,10 +2,12 @@ package oidc
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"promess/authgw/idp"
@@ -20,18 +22,18 @@ var errInactive = errors.New("inactive")
 // access returns what an access token stands for, from memory where that can be believed, or errInactive. Nothing that is not wholly one is
 // (E8): no store is asked about it.
 func (p *Provider) access(ctx context.Context, text string) (*entry, error) {
-	hash, ok := token.Of(token.Access, text)
-	if !ok {
-		return nil, errInactive
-	}
-	heard := p.Server.Sessions.Hears()
-	if heard {
+	hash := hashOfAccess(text)
+	if p.Server.Sessions.Hears() {
 		if e := p.back.cache.get(hash, p.Now()); e != nil {
 			return e, nil
 		}
 	}
+	var t accessToken
+	if !p.accessTokens.open(text, &t) || !p.Now().Before(time.UnixMilli(t.Expires)) {
+		return nil, errInactive
+	}
 	generation := p.back.cache.now()
-	t, g, err := p.Store.GrantByToken(ctx, store.AccessToken, hash, p.Now())
+	g, err := p.Store.GrantOfAccess(ctx, t.Grant, hash, p.Now())
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, errInactive
 	}
@@ -48,26 +50,31 @@ func (p *Provider) access(ctx context.Context, text string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e, err := p.newEntry(t, g, v)
-	if err == nil && heard {
-		p.back.cache.put(hash, e, generation)
-	}
-	return e, err
-}
-
-func (p *Provider) newEntry(t store.GrantToken, g store.Grant, v store.Session) (*entry, error) {
-	e := &entry{grant: g.ID, client: g.Client, session: g.Session, scopes: strings.Fields(t.Scope), created: t.Created}
-	e.expires = earliest(t.Expires, g.Expires, v.ExpiresAt)
-	e.until = earliest(e.expires, p.Now().Add(freshFor))
-	var err error
-	if e.granted, err = grantedOf(g); err != nil {
+	body, err := grantedOf(g)
+	if err != nil {
 		return nil, err
 	}
-	e.answer, err = json.Marshal(map[string]any{ // RFC 7662, section 2.2
-		"active": true, "token_type": "Bearer", "iss": p.Issuer, "client_id": g.Client, "aud": g.Client, "sub": e.granted.Subject, "sid": g.SID,
-		"scope": t.Scope, "iat": t.Created.Unix(), "exp": e.expires.Unix(), "acr": e.granted.ACR, "amr": e.granted.AMR, "auth_time": e.granted.AuthTime,
+	return p.remember(text, t, g, body, v, generation), nil
+}
+
+// hashOfAccess is by what an access token is known here.
+func hashOfAccess(text string) token.Hash { return sha256.Sum256([]byte("access token\x00" + text)) }
+
+// remember returns an access token as it is kept in memory, and keeps it there when what ends is heard of.
+func (p *Provider) remember(text string, t accessToken, g store.Grant, body granted, v store.Session, generation uint64) *entry {
+	e := &entry{grant: g.ID, client: g.Client, session: g.Session, granted: body, scopes: strings.Fields(t.Scope), created: time.UnixMilli(t.Created)}
+	e.expires = earliest(time.UnixMilli(t.Expires), g.Expires, v.ExpiresAt)
+	e.until = earliest(e.expires, p.Now().Add(freshFor))
+	e.answer = sync.OnceValues(func() ([]byte, error) {
+		return json.Marshal(map[string]any{ // RFC 7662, section 2.2
+			"active": true, "token_type": "Bearer", "iss": p.Issuer, "client_id": e.client, "aud": e.client, "sub": body.Subject, "sid": body.SID,
+			"scope": t.Scope, "iat": e.created.Unix(), "exp": e.expires.Unix(), "acr": body.ACR, "amr": body.AMR, "auth_time": body.AuthTime,
+		})
 	})
-	return e, err
+	if p.Server.Sessions.Hears() {
+		p.back.cache.put(hashOfAccess(text), e, generation)
+	}
+	return e
 }
 
 // grantedOf reads what a grant was given on.

@@ -88,7 +88,7 @@ func TestPushedRequestIsBroughtOnce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.use(t, moved)
+	f.have(t, moved)
 	wantPage(t, bring(b, "agenda", uri), http.StatusBadRequest)
 	f.clients.Use([]*client.Client{c})
 

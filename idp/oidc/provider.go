@@ -76,6 +76,8 @@ type Provider struct {
 	decoder *schema.Decoder // of parameters, for the library
 	encoder *schema.Encoder
 
+	codes, accessTokens sealer
+
 	kept  limit.Sources // requests that are kept for a login
 	noise limit.Sources // refusals for which nothing was looked at
 
@@ -92,6 +94,7 @@ var (
 func New(c Config) (*Provider, error) {
 	p := &Provider{
 		Config: c, decoder: schema.NewDecoder(), encoder: lib.NewEncoder(),
+		codes: sealer{ring: c.Ring, purpose: sealedCode}, accessTokens: sealer{ring: c.Ring, purpose: sealedAccess},
 		kept: limit.Sources{PerSecond: 10, AtOnce: 200}, noise: limit.Sources{PerSecond: 0.2, AtOnce: 100},
 		devices: limit.Sources{PerSecond: 5, AtOnce: 100},
 	}

@@ -3,6 +3,7 @@ package oidc
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"promess/authgw/idp"
 	"promess/authgw/internal/client"
@@ -32,21 +33,23 @@ func (p *Provider) revoke(w http.ResponseWriter, r *http.Request) {
 func (p *Provider) end(r *http.Request, c *client.Client, text string) error {
 	ctx, now := r.Context(), p.Now()
 	others := &denial{code: invalidGrant, description: "the token was issued to another client", reason: "other_client", client: c.ID} // RFC 7009, section 2.1
-	if hash, ok := token.Of(token.Access, text); ok {
-		_, g, err := p.Store.GrantByToken(ctx, store.AccessToken, hash, now)
+	var t accessToken
+	if p.accessTokens.open(text, &t) {
+		g, err := p.Store.GrantOfAccess(ctx, t.Grant, hashOfAccess(text), now)
 		switch {
 		case err == nil && g.Client != c.ID:
 			return others
 		case err == nil:
-			err = p.Store.EndAccess(ctx, hash, c.ID, now)
+			err = p.Store.EndAccess(ctx, hashOfAccess(text), g.ID, time.UnixMilli(t.Expires), now)
 			p.back.cache.dropGrant(g.ID)
 			if err == nil {
 				p.recordEnd(idp.Source(r), g, "token_revoked")
 			}
 		}
-		if !errors.Is(err, store.ErrNotFound) {
-			return err
+		if errors.Is(err, store.ErrNotFound) {
+			return nil
 		}
+		return err
 	}
 	hash, ok := token.Of(token.Refresh, text)
 	if !ok {

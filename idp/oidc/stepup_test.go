@@ -15,7 +15,6 @@ import (
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/client"
 	"promess/authgw/internal/idptest"
-	"promess/authgw/internal/token"
 )
 
 // offered are the forms of the login page, by the method.
@@ -39,7 +38,7 @@ func TestE1StepUpAsksForWhatIsMissing(t *testing.T) {
 	if diff := cmp.Diff([]string{"card", "otp"}, offered(page)); diff != "" {
 		t.Errorf("methods for any level (-want +got):\n%s", diff)
 	}
-	code := wantCode(t, logIn(t, b, "/login/weak"))
+	given := f.use(t, wantCode(t, logIn(t, b, "/login/weak")))
 	before := f.Session(t, b)
 
 	page = wantLogin(t, b, ask(b, "client_id", "records"))
@@ -57,8 +56,7 @@ func TestE1StepUpAsksForWhatIsMissing(t *testing.T) {
 	if after.ID == before.ID || after.ACR != idp.ACRHardware {
 		t.Errorf("session %s of %s after %s", after.ID, after.ACR, before.ID)
 	}
-	hash, _ := token.Of(token.Grant, code)
-	g, err := f.Store.GrantByCode(t.Context(), hash)
+	g, err := f.Store.GrantByID(t.Context(), given.ID)
 	if err != nil || g.Session != after.ID || g.SID != before.ID || g.Ended {
 		t.Errorf("grant of before %+v, %v; want it in the session %s, known as %s", g, err, after.ID, before.ID)
 	}
@@ -87,9 +85,9 @@ func TestLoginOfAnotherEndsWhatWasGiven(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := f.Browser(t, "127.0.0.2")
 			b.LogIn()
-			hash, _ := token.Of(token.Grant, wantCode(t, ask(b)))
+			given := f.use(t, wantCode(t, ask(b)))
 			next(b)
-			if g, err := f.Store.GrantByCode(t.Context(), hash); err != nil || !g.Ended {
+			if g, err := f.Store.GrantByID(t.Context(), given.ID); err != nil || !g.Ended {
 				t.Errorf("grant %+v, %v: want it ended", g, err)
 			}
 		})
@@ -119,7 +117,7 @@ func TestF13LevelIsTheHigherOfRuleAndRequest(t *testing.T) {
 			wantCode(t, logIn(t, b, "/login/believed"))
 		})
 	}
-	f.use(t, agenda())
+	f.have(t, agenda())
 	b := f.Browser(t, "127.0.0.3")
 	b.Post("/login/weak")
 	wantLogin(t, b, ask(b, "acr_values", idp.ACRHardware))
@@ -322,12 +320,7 @@ func TestPairwiseSubjectIsItsSectorsAlone(t *testing.T) {
 	b := f.Browser(t, "127.0.0.2")
 	b.LogIn()
 	sub := func(id string) string {
-		hash, _ := token.Of(token.Grant, wantCode(t, ask(b, "client_id", id)))
-		g, err := f.Store.GrantByCode(t.Context(), hash)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return body(t, g.Body)["sub"].(string)
+		return body(t, f.use(t, wantCode(t, ask(b, "client_id", id))).Body)["sub"].(string)
 	}
 	account := f.Session(t, b).Account.Subject
 	a, c := sub("agenda"), sub("two")

@@ -2,6 +2,9 @@ package oidc
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -29,11 +32,11 @@ type exchange struct {
 	source string // network address
 
 	grant   store.Grant
-	code    token.Hash
-	device  token.Hash       // device code that is used; zero: none
-	old     store.GrantToken // refresh token that is used
-	oldHash token.Hash
+	body    granted            // of the grant
+	device  token.Hash         // device code that is used; zero: none
+	old     store.RefreshToken // that is used
 	session store.Session
+	heard   uint64    // generation of the cache before anything was read
 	expires time.Time // of the access token that was made
 	fault   error     // why the request failed, when the library would say less
 }
@@ -159,52 +162,67 @@ func (s storage) GetClientByClientID(_ context.Context, id string) (op.Client, e
 	return proven{party{s.client}}, nil
 }
 
-// AuthRequestByCode finds the grant of a code. A code that was used before ends all that was given with it (RFC 6749, section 4.1.2).
-func (s storage) AuthRequestByCode(ctx context.Context, code string) (op.AuthRequest, error) {
-	hash, ok := token.Of(token.Grant, code)
-	if !ok {
-		return nil, s.fail(badGrant("code_unknown"))
-	}
-	g, err := s.p.Store.GrantByCode(ctx, hash)
+// AuthRequestByCode opens a code. That it was not used before, its use says.
+func (s storage) AuthRequestByCode(ctx context.Context, text string) (op.AuthRequest, error) {
+	var c code
 	switch {
-	case errors.Is(err, store.ErrNotFound):
+	case !s.p.codes.open(text, &c):
 		return nil, s.fail(badGrant("code_unknown"))
-	case err != nil:
-		return nil, s.fail(err)
-	case g.Client != s.client.ID:
+	case c.Client != s.client.ID:
 		return nil, s.fail(badGrant("other_client"))
-	case g.CodeUsed:
-		return nil, s.fail(s.replayed(ctx, g))
-	case g.Ended, !s.p.Now().Before(g.CodeUntil):
+	case !s.p.Now().Before(time.UnixMilli(c.Until)):
 		return nil, s.fail(badGrant("code_over"))
 	}
-	v, err := s.open(ctx, g)
+	body, err := json.Marshal(c.granted)
+	if err == nil {
+		err = s.open(ctx, store.Grant{ID: grantOfCode(text), Client: c.Client, Session: c.SID, SID: c.SID, Body: body}, c.granted)
+	}
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.code = hash
-	return &byCode{given{granted: v, client: g.Client, scopes: v.Scopes}}, nil
+	// What the client may have is looked at again: it may be less than a minute ago (E5).
+	return &byCode{given{granted: c.granted, client: c.Client, scopes: s.allowed(c.Scopes)}}, nil
 }
 
-// replayed ends the family of a code that is used a second time.
-func (s storage) replayed(ctx context.Context, g store.Grant) error {
-	if err := s.p.endFamily(ctx, s.source, g, "code_replayed"); err != nil {
-		return err
+// allowed returns those of some scopes that the client may have now.
+func (s storage) allowed(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return scope != lib.ScopeOpenID && !slices.Contains(s.client.Scopes, scope) })
+}
+
+// grantOfCode is the id of the grant that the use of a code makes: another for each code, and the same for each use of one.
+func grantOfCode(text string) string {
+	sum := sha256.Sum256([]byte("authorization code\x00" + text))
+	return hex.EncodeToString(sum[:16])
+}
+
+// replayed ends what a code was used for before, if it was, and says whether it was (RFC 6749, section 4.1.2).
+func (s storage) replayed(ctx context.Context, text string) (bool, error) {
+	var c code
+	if !s.p.codes.open(text, &c) || c.Client != s.client.ID {
+		return false, nil
 	}
-	return badGrant("code_replayed")
-}
-
-// open reads a grant, whose session must be open.
-func (s storage) open(ctx context.Context, g store.Grant) (granted, error) {
-	v, err := s.p.Server.Sessions.ByID(ctx, g.Session, true) // the client asks because the person is there
-	if errors.Is(err, idp.ErrNoSession) {
-		return granted{}, badGrant("session_over")
+	g, err := s.p.Store.GrantByID(ctx, grantOfCode(text))
+	if errors.Is(err, store.ErrNotFound) {
+		return false, nil
 	}
 	if err != nil {
-		return granted{}, err
+		return false, err
 	}
-	s.grant, s.session = g, v
-	return grantedOf(g)
+	return true, s.p.endFamily(ctx, s.source, g, "code_replayed")
+}
+
+// open notes what is given on, whose session must be open.
+func (s storage) open(ctx context.Context, g store.Grant, body granted) error {
+	s.heard = s.p.back.cache.now()
+	v, err := s.p.Server.Sessions.ByID(ctx, g.Session, true) // the client asks because the person is there
+	if errors.Is(err, idp.ErrNoSession) {
+		return badGrant("session_over")
+	}
+	if g.Expires.IsZero() {
+		g.Expires = v.ExpiresAt
+	}
+	s.grant, s.body, s.session = g, body, v
+	return err
 }
 
 // TokenRequestByRefreshToken finds the grant of a refresh token, one that was used before included: using it tells.
@@ -222,71 +240,100 @@ func (s storage) TokenRequestByRefreshToken(ctx context.Context, text string) (o
 	case g.Client != s.client.ID:
 		return nil, s.fail(badGrant("other_client"))
 	}
-	v, err := s.open(ctx, g)
+	body, err := grantedOf(g)
+	if err == nil {
+		err = s.open(ctx, g, body)
+	}
 	if err != nil {
 		return nil, s.fail(err)
 	}
-	s.old, s.oldHash = t, hash
-	scopes := slices.DeleteFunc(strings.Fields(t.Scope), func(scope string) bool {
-		return scope != lib.ScopeOpenID && !slices.Contains(s.client.Scopes, scope) // it may ask for less than it did
-	})
-	return &byRefresh{given{granted: v, client: g.Client, scopes: scopes}}, nil
+	s.old = t
+	return &byRefresh{given{granted: body, client: g.Client, scopes: s.allowed(strings.Fields(t.Scope))}}, nil // it may ask for less than it did
 }
 
 // CreateAccessToken uses up the code for an access token.
 func (s storage) CreateAccessToken(ctx context.Context, r op.TokenRequest) (id string, expires time.Time, err error) {
-	access, id := s.newToken(token.Access, store.AccessToken, r.GetScopes(), accessLife)
-	return id, access.Expires, s.useCode(ctx, access)
+	if err := s.useCode(ctx, nil); err != nil {
+		return "", time.Time{}, s.fail(err)
+	}
+	id, err = s.newAccess(r.GetScopes())
+	return id, s.expires, err
 }
 
 // CreateAccessAndRefreshTokens uses up the code, or the refresh token, for both.
 func (s storage) CreateAccessAndRefreshTokens(ctx context.Context, r op.TokenRequest, refresh string) (id, next string, expires time.Time, err error) {
-	access, id := s.newToken(token.Access, store.AccessToken, r.GetScopes(), accessLife)
-	if refresh == "" {
-		after, next := s.newToken(token.Refresh, store.RefreshToken, r.GetScopes(), refreshLife)
-		return id, next, access.Expires, s.useCode(ctx, access, after)
+	scopes := r.GetScopes()
+	if refresh != "" {
+		// RFC 6749, section 6: "the refresh token scope MUST be identical to that of the refresh token included by the client in the request".
+		scopes = strings.Fields(s.old.Scope)
 	}
-	// RFC 6749, section 6: "the refresh token scope MUST be identical to that of the refresh token included by the client in the request".
-	after, next := s.newToken(token.Refresh, store.RefreshToken, strings.Fields(s.old.Scope), refreshLife)
-	err = s.p.Store.RotateRefresh(ctx, store.Rotation{Old: s.oldHash, Client: s.client.ID, Access: access, Next: after, Grace: refreshGrace}, s.p.Now())
-	switch {
-	case errors.Is(err, store.ErrReused):
-		s.p.back.cache.dropGrant(s.grant.ID)
-		s.p.recordEnd(s.source, s.grant, "refresh_reused")
-		err = badGrant("refresh_reused")
-	case errors.Is(err, store.ErrNotFound):
-		err = badGrant("refresh_unknown")
+	next = token.New()
+	after := store.RefreshToken{Scope: strings.Join(scopes, " "), Created: s.p.Now(), Expires: earliest(s.p.Now().Add(refreshLife), s.grant.Expires, s.session.ExpiresAt)}
+	after.Hash, _ = token.Of(token.Refresh, next) // a new token is one
+	if refresh == "" {
+		err = s.useCode(ctx, &after)
+	} else {
+		err = s.rotate(ctx, after)
 	}
 	if err != nil {
 		return "", "", time.Time{}, s.fail(err)
 	}
-	return id, next, access.Expires, nil
+	id, err = s.newAccess(r.GetScopes())
+	return id, next, s.expires, err
 }
 
-// newToken makes a token of the grant.
-func (s storage) newToken(kind token.Kind, stored store.TokenKind, scopes []string, life time.Duration) (store.GrantToken, string) {
-	now := s.p.Now()
-	text := token.New()
-	hash, _ := token.Of(kind, text) // a new token is one
-	t := store.GrantToken{Hash: hash, Kind: stored, Scope: strings.Join(scopes, " "), Created: now, Expires: earliest(now.Add(life), s.grant.Expires, s.session.ExpiresAt)}
-	if kind == token.Access {
-		s.expires = t.Expires
+// rotate uses up the refresh token for another.
+func (s storage) rotate(ctx context.Context, next store.RefreshToken) error {
+	err := s.p.Store.RotateRefresh(ctx, store.Rotation{Old: s.old.Hash, Client: s.client.ID, Next: next, Grace: refreshGrace}, s.p.Now())
+	switch {
+	case errors.Is(err, store.ErrReused):
+		s.p.back.cache.dropGrant(s.grant.ID)
+		s.p.recordEnd(s.source, s.grant, "refresh_reused")
+		return badGrant("refresh_reused")
+	case errors.Is(err, store.ErrNotFound):
+		return badGrant("refresh_unknown")
 	}
-	return t, text
+	return err
 }
 
-func (s storage) useCode(ctx context.Context, tokens ...store.GrantToken) error {
+// useCode uses up the code, of a device too, for a refresh token or none.
+func (s storage) useCode(ctx context.Context, refresh *store.RefreshToken) error {
 	if s.device != (token.Hash{}) {
-		return s.useDevice(ctx, tokens)
+		return s.useDevice(ctx, refresh)
 	}
-	err := s.p.Store.UseGrantCode(ctx, s.code, s.client.ID, tokens, s.p.Now())
-	if errors.Is(err, store.ErrNotFound) { // since it was looked at: somebody else was faster, or the session is over
-		err = s.replayed(ctx, s.grant)
+	s.grant.Created = s.p.Now()
+	err := s.p.Store.AddGrant(ctx, s.grant, refresh, s.p.Now())
+	switch {
+	case errors.Is(err, store.ErrExists): // somebody else was faster, or it is used again
+		if err := s.p.endFamily(ctx, s.source, s.grant, "code_replayed"); err != nil {
+			return err
+		}
+		return badGrant("code_replayed")
+	case errors.Is(err, store.ErrNotFound):
+		return badGrant("session_over")
 	}
+	return err
+}
+
+// accessToken is what is sealed in an access token.
+type accessToken struct {
+	Grant   string `json:"g"`
+	Scope   string `json:"s"`
+	Created int64  `json:"c"` // Unix milliseconds, as the next
+	Expires int64  `json:"e"`
+}
+
+// newAccess makes an access token of the grant, and keeps it in memory: the client comes back with it at once.
+func (s storage) newAccess(scopes []string) (string, error) {
+	now := s.p.Now()
+	s.expires = earliest(now.Add(accessLife), s.grant.Expires, s.session.ExpiresAt)
+	t := accessToken{Grant: s.grant.ID, Scope: strings.Join(scopes, " "), Created: now.UnixMilli(), Expires: s.expires.UnixMilli()}
+	text, err := s.p.accessTokens.seal(t)
 	if err != nil {
-		return s.fail(err)
+		return "", s.fail(err)
 	}
-	return nil
+	s.p.remember(text, t, s.grant, s.body, s.session, s.heard)
+	return text, nil
 }
 
 // DeleteAuthRequest has nothing to delete.

@@ -83,7 +83,14 @@ func (p *Provider) exchangeCode(r *http.Request, c *client.Client) (*lib.AccessT
 		Code: form.Get("code"), RedirectURI: form.Get("redirect_uri"), CodeVerifier: form.Get("code_verifier"), ClientID: c.ID,
 	}, x)
 	if err != nil {
-		return nil, x.why(err)
+		err = x.why(err)
+		// Whatever else is wrong, one that was used before ends what was given for it.
+		if again, fault := (storage{exchange: x}).replayed(ctx, form.Get("code")); fault != nil {
+			err = fault
+		} else if again {
+			err = badGrant("code_replayed")
+		}
+		return nil, err
 	}
 	return x.issue(ctx, request, party, "")
 }

@@ -15,14 +15,16 @@ const (
 	maxBatch = 1024
 	// appendTimeout bounds a transaction, and the wait for a place in the queue.
 	appendTimeout = 5 * time.Second
+	// noteDelay is how long events that nobody waits for may wait for others.
+	noteDelay = 100 * time.Millisecond
 )
 
 type counter = atomic.Uint64
 
-// waiting is an event that somebody waits to be kept.
+// waiting is an event that is to be kept.
 type waiting struct {
 	event Event
-	kept  chan error // has room for the answer
+	kept  chan error // has room for the answer; nil: nobody waits
 }
 
 // enqueue puts an event where append finds it.
@@ -52,19 +54,30 @@ func (l *Log) enqueue(w waiting) error {
 func (l *Log) append() {
 	defer close(l.ended)
 	for first := range l.queue {
-		batch := []waiting{first}
-		for len(batch) < maxBatch && len(l.queue) > 0 {
-			w, open := <-l.queue
-			if !open {
-				break
-			}
-			batch = append(batch, w)
-		}
-		l.keep(batch)
+		l.keep(l.collect(first))
 	}
 	for _, c := range l.copies {
 		c.close()
 	}
+}
+
+// collect returns an event with those that wait beside it. Where nobody waits for any, it waits for others a while.
+func (l *Log) collect(first waiting) []waiting {
+	batch, urgent := []waiting{first}, first.kept != nil
+	late := time.NewTimer(noteDelay)
+	defer late.Stop()
+	for len(batch) < maxBatch && (!urgent || len(l.queue) > 0) {
+		select {
+		case w, open := <-l.queue:
+			if !open {
+				return batch
+			}
+			batch, urgent = append(batch, w), urgent || w.kept != nil
+		case <-late.C:
+			return batch
+		}
+	}
+	return batch
 }
 
 // keep appends a batch to the trail, copies it, and tells who waits.
@@ -88,10 +101,15 @@ func (l *Log) keep(batch []waiting) {
 		c.await()
 	}
 	for _, w := range batch {
-		if err == nil {
-			w.kept <- nil
-		} else {
-			w.kept <- l.failed(w.event, err)
+		failed := err
+		if err != nil {
+			failed = l.failed(w.event, err)
+		}
+		switch {
+		case w.kept != nil:
+			w.kept <- failed
+		case failed != nil:
+			l.log.Error("audit event lost", "kind", string(w.event.Kind), "error", failed)
 		}
 	}
 }

@@ -128,6 +128,21 @@ func (l *Log) Record(e Event) error {
 	return <-w.kept // within two times appendTimeout, or SQLite's wait for another process: append answers each that is in the queue
 }
 
+// Note keeps an event, with the time of the call, and does not wait until it is there: it goes with the next that somebody waits for, or within
+// noteDelay. What is lost when the process ends at once is of that time. An error means that it will not be kept; what cannot be kept later is
+// logged and counted as lost.
+func (l *Log) Note(e Event) error {
+	if l.plain != nil {
+		return l.plain.record(e, l.now)
+	}
+	e.Time = l.now().UTC()
+	w := waiting{event: e.clean()}
+	if err := l.enqueue(w); err != nil {
+		return l.failed(w.event, err)
+	}
+	return nil
+}
+
 // Close waits until what was recorded is kept and the copies have left, for a bounded time, and ends the log. The database stays open.
 func (l *Log) Close() {
 	if l.plain != nil {

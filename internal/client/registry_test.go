@@ -242,7 +242,7 @@ func TestE8SecretsAreComparedWhole(t *testing.T) {
 		t.Errorf("HashSecret of a part = %v, want ErrSecret", err)
 	}
 	// A token of another kind is not the secret, whatever its text.
-	if h, _ := token.Of(token.Access, secret); h == c.SecretHashes[0] {
+	if h, _ := token.Of(token.Refresh, secret); h == c.SecretHashes[0] {
 		t.Error("an access token could be a secret")
 	}
 	c.Auth = client.Public

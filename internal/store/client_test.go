@@ -106,7 +106,7 @@ func TestRemovedClientLeavesNothing(t *testing.T) {
 		for _, id := range []string{"agenda", "other"} {
 			check(t, "AddClient", s.AddClient(t.Context(), newClient(t, id), noon), nil)
 			g := store.Grant{ID: "g-" + id, Client: id, Session: "s1", SID: "s1", Body: []byte("{}"), Expires: noon.Add(time.Hour)}
-			check(t, "AddGrant", s.AddGrant(t.Context(), g, noon), nil)
+			check(t, "AddGrant", s.AddGrant(t.Context(), g, nil, noon), nil)
 			check(t, "Agree", s.Agree(t.Context(), a.Subject, store.Consent{Client: id, Scopes: []string{"openid"}, Agreed: noon}), nil)
 			check(t, "AddRequest", s.AddRequest(t.Context(), hash(t, token.Request), store.Request{Client: id, Created: noon, Expires: noon.Add(time.Hour)}), nil)
 		}

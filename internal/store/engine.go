@@ -25,13 +25,14 @@ type engine struct {
 	dialect database.Dialect
 	dollar  bool   // parameters are $1 instead of ?1
 	blob    string // the type of bytes
+	rowid   string // ends a table that is kept by its primary key alone
 	share   string // ends a SELECT whose rows nobody is to change before the transaction ends
 	lock    string // the same for rows that the transaction itself will change
 }
 
 // The engines. They are never written to.
 var (
-	sqlite   = engine{dialect: database.DialectSQLite3, blob: "BLOB"} // whose transactions are one at a time
+	sqlite   = engine{dialect: database.DialectSQLite3, blob: "BLOB", rowid: " WITHOUT ROWID"} // whose transactions are one at a time
 	postgres = engine{dialect: database.DialectPostgres, dollar: true, blob: "BYTEA", share: " FOR SHARE", lock: " FOR UPDATE"}
 )
 
@@ -63,7 +64,8 @@ func (e engine) files() (fs.FS, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := f.Write(bytes.ReplaceAll(text, []byte("BLOB"), []byte(e.blob))); err != nil {
+		text = bytes.ReplaceAll(text, []byte("BLOB"), []byte(e.blob))
+		if _, err := f.Write(bytes.ReplaceAll(text, []byte(" WITHOUT ROWID"), []byte(e.rowid))); err != nil {
 			return nil, err
 		}
 	}

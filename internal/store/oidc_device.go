@@ -115,12 +115,11 @@ func (s *Store) PollDevice(ctx context.Context, hash token.Hash, client string, 
 	return d, early, nil
 }
 
-// ApproveDevice gives a device that waits a grant, without a code, in the session of who approves it. ErrNotFound: it waits no more, or the session is
+// ApproveDevice gives a device that waits a grant, in the session of who approves it. ErrNotFound: it waits no more, or the session is
 // over.
 func (s *Store) ApproveDevice(ctx context.Context, hash token.Hash, g Grant, now time.Time) error {
 	return failed("approve device", s.passing.atomically(ctx, func(c conn) error {
-		g.CodeUntil = time.Time{}
-		if err := c.addGrant(ctx, g, now); err != nil {
+		if _, err := c.addGrant(ctx, g, now); err != nil {
 			return err
 		}
 		return c.once(ctx, "UPDATE oidc_devices SET state = 'approved', grant_id = ?3 WHERE hash = ?1 AND client = ?4"+waitingOnly,
@@ -133,9 +132,9 @@ func (s *Store) RefuseDevice(ctx context.Context, hash token.Hash, now time.Time
 	return failed("refuse device", s.passing.once(ctx, "UPDATE oidc_devices SET state = 'refused' WHERE hash = ?1"+waitingOnly, hash[:], now.UnixMilli()))
 }
 
-// UseDevice gives a device that was approved its tokens, once, all at once. ErrNotFound: unknown, another client's, late, not approved, used, or its
-// grant is over, as with its session.
-func (s *Store) UseDevice(ctx context.Context, hash token.Hash, client string, tokens []GrantToken, now time.Time) error {
+// UseDevice gives a device that was approved its tokens, once: a refresh token or nil is written with it. ErrNotFound: unknown, another client's,
+// late, not approved, used, or its grant is over, as with its session.
+func (s *Store) UseDevice(ctx context.Context, hash token.Hash, client string, refresh *RefreshToken, now time.Time) error {
 	return failed("use device", s.passing.atomically(ctx, func(c conn) error {
 		var id string
 		err := c.row(ctx, `
@@ -143,15 +142,13 @@ func (s *Store) UseDevice(ctx context.Context, hash token.Hash, client string, t
 			WHERE hash = ?1 AND client = ?2 AND state = 'approved' AND expires_at > ?3
 			AND EXISTS (SELECT 1 FROM oidc_grants g WHERE g.id = grant_id AND g.client = ?2 AND g.ended_at IS NULL AND g.expires_at > ?3)
 			RETURNING grant_id`, hash[:], client, now.UnixMilli()).Scan(&id)
-		if err != nil {
+		if err != nil || refresh == nil {
 			return err
 		}
-		return c.addTokens(ctx, id, tokens)
+		var end int64
+		if err := c.row(ctx, "SELECT expires_at FROM oidc_grants WHERE id = ?1", id).Scan(&end); err != nil {
+			return err
+		}
+		return c.addRefresh(ctx, id, millis(end), *refresh)
 	}))
-}
-
-// GrantByID returns a grant, whatever has become of it: the caller looks. ErrNotFound: there is none.
-func (s *Store) GrantByID(ctx context.Context, id string) (Grant, error) {
-	g, err := scanGrant(s.db.row(ctx, "SELECT "+grantColumns+" FROM oidc_grants g WHERE g.id = ?1", id))
-	return g, failed("find grant", err)
 }

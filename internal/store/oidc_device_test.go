@@ -94,9 +94,8 @@ func TestF3ADeviceGetsItsTokensOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		v, _, _ := session(t, s, "s-1", account(t, s))
 		d := device(t, s, "mac-1")
-		access, refresh := newTokens(t, noon)
-		tokens := []store.GrantToken{access, refresh}
-		check(t, "before the approval", s.UseDevice(t.Context(), d.Hash, "tv", tokens, noon), store.ErrNotFound)
+		refresh, first := newRefresh(t, noon), access{"g-1", hash(t, token.Refresh)}
+		check(t, "before the approval", s.UseDevice(t.Context(), d.Hash, "tv", &refresh, noon), store.ErrNotFound)
 		check(t, "approval in a session that is not open", s.ApproveDevice(t.Context(), d.Hash, deviceGrant("g-0", "s-9"), noon), store.ErrNotFound)
 		other := deviceGrant("g-0", "s-1")
 		other.Client = "other"
@@ -113,12 +112,12 @@ func TestF3ADeviceGetsItsTokensOnce(t *testing.T) {
 		want.Expires = v.ExpiresAt // and no later
 		diff(t, "grant", g, want)
 
-		check(t, "another client's device code", s.UseDevice(t.Context(), d.Hash, "other", tokens, noon), store.ErrNotFound)
-		check(t, "a late device code", s.UseDevice(t.Context(), d.Hash, "tv", tokens, d.Expires), store.ErrNotFound)
-		good(t, s, "a token that nobody was given", access, noon, store.ErrNotFound)
-		check(t, "UseDevice", s.UseDevice(t.Context(), d.Hash, "tv", tokens, noon), nil)
+		check(t, "another client's device code", s.UseDevice(t.Context(), d.Hash, "other", &refresh, noon), store.ErrNotFound)
+		check(t, "a late device code", s.UseDevice(t.Context(), d.Hash, "tv", &refresh, d.Expires), store.ErrNotFound)
+		good(t, s, "a token that nobody was given", refresh, noon, store.ErrNotFound)
+		check(t, "UseDevice", s.UseDevice(t.Context(), d.Hash, "tv", &refresh, noon), nil)
 		check(t, "UseDevice again", s.UseDevice(t.Context(), d.Hash, "tv", nil, noon), store.ErrNotFound)
-		good(t, s, "the access token", access, noon, nil)
+		opens(t, s, "the access token", first, noon, nil)
 		good(t, s, "the refresh token", refresh, noon, nil)
 		got, _, err := s.PollDevice(t.Context(), d.Hash, "tv", noon.Add(time.Minute))
 		if err != nil || got.State != store.DeviceUsed || got.Grant != "g-1" || !got.Polled.Equal(noon) {
@@ -128,7 +127,7 @@ func TestF3ADeviceGetsItsTokensOnce(t *testing.T) {
 		late := device(t, s, "mac-2")
 		check(t, "ApproveDevice", s.ApproveDevice(t.Context(), late.Hash, deviceGrant("g-3", "s-1"), noon), nil)
 		check(t, "EndSession", s.EndSession(t.Context(), "s-1", "logout", noon), nil)
-		good(t, s, "the access token after the session", access, noon, store.ErrNotFound)
+		opens(t, s, "the access token after the session", first, noon, store.ErrNotFound)
 		check(t, "a device that was approved in a session that is over", s.UseDevice(t.Context(), late.Hash, "tv", nil, noon), store.ErrNotFound)
 	})
 }
@@ -144,14 +143,14 @@ func TestF3OneOfManyQuestionsAtOnceWins(t *testing.T) {
 			return stores[i%2].ApproveDevice(ctx, d.Hash, deviceGrant(token.New(), "s-1"), noon)
 		})
 		once(t, func(ctx context.Context, i int) error {
-			access, refresh := newTokens(t, noon)
-			return stores[i%2].UseDevice(ctx, d.Hash, "tv", []store.GrantToken{access, refresh}, noon)
+			refresh := newRefresh(t, noon)
+			return stores[i%2].UseDevice(ctx, d.Hash, "tv", &refresh, noon)
 		})
 		var grants, tokens int
 		e.scan(t, name, "SELECT count(*) FROM oidc_grants", &grants)
 		e.scan(t, name, "SELECT count(*) FROM oidc_tokens", &tokens)
-		if grants != 1 || tokens != 2 {
-			t.Errorf("%d grants and %d tokens were given, want 1 and 2", grants, tokens)
+		if grants != 1 || tokens != 1 {
+			t.Errorf("%d grants and %d refresh tokens were given, want one of each", grants, tokens)
 		}
 	})
 }

@@ -16,156 +16,129 @@ import (
 // with it has ended.
 var ErrReused = errors.New("used before")
 
-// Grant is what one client was given in one session: a family of tokens, which begins with a code and ends as a whole.
+// Grant is what one client was given in one session: a family of tokens, which ends as a whole.
 type Grant struct {
 	ID, Client string
 	Session    string // that it lives with
 	SID        string // that session, as the client knows it
 	Body       []byte // JSON, of package oidc
-	Code       token.Hash
-	CodeUntil  time.Time // zero: it has no code
 	Created    time.Time
 	Expires    time.Time // whatever of it is used; never later than the session
-	CodeUsed   bool
 	Ended      bool
 }
 
-// TokenKind is what a token of a grant is for.
-type TokenKind string
-
-// The kinds.
-const (
-	AccessToken  TokenKind = "access"
-	RefreshToken TokenKind = "refresh"
-)
-
-// GrantToken is a token of a grant.
-type GrantToken struct {
+// RefreshToken is one of a grant.
+type RefreshToken struct {
 	Hash    token.Hash
-	Kind    TokenKind
 	Scope   string // words, separated by a space
 	Created time.Time
 	Expires time.Time // at the latest: a grant that is over has no tokens
-	Used    time.Time // of a refresh token, when another took its place; zero: it is the last
+	Used    time.Time // when another took its place; zero: it is the last
 
 	next []byte // that other; nil: its place was taken by none
 }
 
-// AddGrant writes a grant. It ends with its session, if not before. ErrNotFound: the session is over.
-func (s *Store) AddGrant(ctx context.Context, g Grant, now time.Time) error {
-	return failed("add grant", s.passing.atomically(ctx, func(c conn) error { return c.addGrant(ctx, g, now) }))
-}
-
-func (c conn) addGrant(ctx context.Context, g Grant, now time.Time) error {
-	var code, until any
-	if !g.CodeUntil.IsZero() {
-		code, until = g.Code[:], g.CodeUntil.UnixMilli()
+// AddGrant writes a grant, with a refresh token or nil, all at once. It ends with its session, if not before. ErrExists: there is one of this id,
+// as that of a code which was used. ErrNotFound: the session is over.
+func (s *Store) AddGrant(ctx context.Context, g Grant, refresh *RefreshToken, now time.Time) error {
+	if refresh == nil { // one statement, which is a transaction by itself
+		_, err := s.passing.addGrant(ctx, g, now)
+		return failed("add grant", err)
 	}
-	return c.once(ctx, `
-		INSERT INTO oidc_grants (id, client, session_id, sid, body, code_hash, code_until, created_at, expires_at)
-		SELECT ?1, ?2, id, ?4, ?5, ?6, ?7, ?8, CASE WHEN expires_at < ?9 THEN expires_at ELSE ?9 END
-		FROM sessions WHERE id = ?3 AND ended_at IS NULL AND expires_at > ?8`+c.engine.share,
-		g.ID, g.Client, g.Session, g.SID, string(g.Body), code, until, now.UnixMilli(), g.Expires.UnixMilli())
-}
-
-const grantColumns = "g.id, g.client, g.session_id, g.sid, g.body, g.code_hash, g.code_until, g.code_used_at, g.created_at, g.expires_at, g.ended_at"
-
-func scanGrant(r row, more ...any) (Grant, error) {
-	var g Grant
-	var code []byte
-	var until, used, ended sql.NullInt64
-	var created, expires int64
-	err := r.Scan(append([]any{&g.ID, &g.Client, &g.Session, &g.SID, &g.Body, &code, &until, &used, &created, &expires, &ended}, more...)...)
-	if err != nil {
-		return Grant{}, err
-	}
-	copy(g.Code[:], code)
-	g.CodeUntil, g.Created, g.Expires = moment(until), millis(created), millis(expires)
-	g.CodeUsed, g.Ended = used.Valid, ended.Valid
-	return g, nil
-}
-
-// GrantByCode returns the grant of a code, be it used, late or over: the caller looks. ErrNotFound: no such code was given.
-func (s *Store) GrantByCode(ctx context.Context, code token.Hash) (Grant, error) {
-	g, err := scanGrant(s.db.row(ctx, "SELECT "+grantColumns+" FROM oidc_grants g WHERE g.code_hash = ?1", code[:]))
-	return g, failed("find grant", err)
-}
-
-// UseGrantCode uses up a code and gives its client tokens, all at once. ErrNotFound: unknown, another client's, late, used, or its session is over.
-func (s *Store) UseGrantCode(ctx context.Context, code token.Hash, client string, tokens []GrantToken, now time.Time) error {
-	return failed("use code", s.passing.atomically(ctx, func(c conn) error {
-		var id string
-		var expires int64
-		err := c.row(ctx, `
-			UPDATE oidc_grants SET code_used_at = ?3
-			WHERE code_hash = ?1 AND client = ?2 AND code_used_at IS NULL AND code_until > ?3 AND ended_at IS NULL AND expires_at > ?3
-			RETURNING id, expires_at`, code[:], client, now.UnixMilli()).Scan(&id, &expires)
+	return failed("add grant", s.passing.atomically(ctx, func(c conn) error {
+		end, err := c.addGrant(ctx, g, now)
 		if err != nil {
 			return err
 		}
-		return c.addTokensUntil(ctx, id, millis(expires), tokens)
+		return c.addRefresh(ctx, g.ID, end, *refresh)
 	}))
 }
 
-// addTokens writes tokens of a grant, none of which outlives it.
-func (c conn) addTokens(ctx context.Context, grant string, tokens []GrantToken) error {
+// addGrant writes a grant and returns its end.
+func (c conn) addGrant(ctx context.Context, g Grant, now time.Time) (time.Time, error) {
 	var end int64
-	if err := c.row(ctx, "SELECT expires_at FROM oidc_grants WHERE id = ?1", grant).Scan(&end); err != nil {
-		return err
+	err := c.change(ctx, `
+		INSERT INTO oidc_grants (id, client, session_id, sid, body, created_at, expires_at)
+		SELECT ?1, ?2, id, ?4, ?5, ?6, CASE WHEN expires_at < ?7 THEN expires_at ELSE ?7 END
+		FROM sessions WHERE id = ?3 AND ended_at IS NULL AND expires_at > ?6`+c.engine.share+`
+		ON CONFLICT (id) DO NOTHING RETURNING expires_at`,
+		g.ID, g.Client, g.Session, g.SID, string(g.Body), now.UnixMilli(), g.Expires.UnixMilli()).Scan(&end)
+	if !errors.Is(err, sql.ErrNoRows) {
+		return millis(end), err
 	}
-	return c.addTokensUntil(ctx, grant, millis(end), tokens)
+	var n int
+	if err := c.row(ctx, "SELECT count(*) FROM oidc_grants WHERE id = ?1", g.ID).Scan(&n); err != nil {
+		return time.Time{}, err
+	}
+	if n > 0 {
+		return time.Time{}, ErrExists
+	}
+	return time.Time{}, ErrNotFound
 }
 
-// addTokensUntil is addTokens where the end of the grant is known.
-func (c conn) addTokensUntil(ctx context.Context, grant string, end time.Time, tokens []GrantToken) error {
-	for _, t := range tokens {
-		if t.Expires.After(end) {
-			t.Expires = end
-		}
-		_, err := c.exec(ctx, "INSERT INTO oidc_tokens (hash, grant_id, kind, scope, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-			t.Hash[:], grant, string(t.Kind), t.Scope, t.Created.UnixMilli(), t.Expires.UnixMilli())
-		if err != nil {
-			return err
-		}
+// addRefresh writes a refresh token of a grant, which it does not outlive.
+func (c conn) addRefresh(ctx context.Context, grant string, end time.Time, t RefreshToken) error {
+	if t.Expires.After(end) {
+		t.Expires = end
 	}
-	return nil
+	_, err := c.exec(ctx, "INSERT INTO oidc_tokens (hash, grant_id, kind, scope, created_at, expires_at) VALUES (?1, ?2, 'refresh', ?3, ?4, ?5)",
+		t.Hash[:], grant, t.Scope, t.Created.UnixMilli(), t.Expires.UnixMilli())
+	return err
 }
 
-const tokenColumns = "t.kind, t.scope, t.created_at, t.expires_at, t.used_at, t.next_hash"
+const grantColumns = "g.id, g.client, g.session_id, g.sid, g.body, g.created_at, g.expires_at, g.ended_at"
 
-// tokenOf returns a token with its grant, whatever has become of them.
-func (c conn) tokenOf(ctx context.Context, kind TokenKind, hash token.Hash) (GrantToken, Grant, error) {
-	t := GrantToken{Hash: hash}
+func scanGrant(r row, more ...any) (Grant, error) {
+	var g Grant
+	var ended sql.NullInt64
+	var created, expires int64
+	err := r.Scan(append([]any{&g.ID, &g.Client, &g.Session, &g.SID, &g.Body, &created, &expires, &ended}, more...)...)
+	if err != nil {
+		return Grant{}, err
+	}
+	g.Created, g.Expires, g.Ended = millis(created), millis(expires), ended.Valid
+	return g, nil
+}
+
+// GrantByID returns a grant, whatever has become of it: the caller looks. ErrNotFound: there is none.
+func (s *Store) GrantByID(ctx context.Context, id string) (Grant, error) {
+	g, err := scanGrant(s.db.row(ctx, "SELECT "+grantColumns+" FROM oidc_grants g WHERE g.id = ?1", id))
+	return g, failed("find grant", err)
+}
+
+// GrantOfAccess returns the grant of an access token, which says whose it is. ErrNotFound: the grant is unknown, late or over, or the token was
+// revoked.
+func (s *Store) GrantOfAccess(ctx context.Context, id string, access token.Hash, now time.Time) (Grant, error) {
+	g, err := scanGrant(s.db.row(ctx, "SELECT "+grantColumns+` FROM oidc_grants g
+		WHERE g.id = ?1 AND g.ended_at IS NULL AND g.expires_at > ?3 AND NOT EXISTS (SELECT 1 FROM oidc_tokens t WHERE t.hash = ?2)`,
+		id, access[:], now.UnixMilli()))
+	if err != nil {
+		return Grant{}, failed("find grant", err)
+	}
+	return g, nil
+}
+
+// refreshOf returns a refresh token with its grant, whatever has become of them.
+func (c conn) refreshOf(ctx context.Context, hash token.Hash) (RefreshToken, Grant, error) {
+	t := RefreshToken{Hash: hash}
 	var created, expires int64
 	var used sql.NullInt64
-	g, err := scanGrant(c.row(ctx, "SELECT "+grantColumns+", "+tokenColumns+`
-		FROM oidc_tokens t JOIN oidc_grants g ON g.id = t.grant_id WHERE t.hash = ?1 AND t.kind = ?2`, hash[:], string(kind)),
-		&t.Kind, &t.Scope, &created, &expires, &used, &t.next)
+	g, err := scanGrant(c.row(ctx, "SELECT "+grantColumns+`, t.scope, t.created_at, t.expires_at, t.used_at, t.next_hash
+		FROM oidc_tokens t JOIN oidc_grants g ON g.id = t.grant_id WHERE t.hash = ?1 AND t.kind = 'refresh'`, hash[:]),
+		&t.Scope, &created, &expires, &used, &t.next)
 	t.Created, t.Expires, t.Used = millis(created), millis(expires), moment(used)
 	return t, g, err
 }
 
-// GrantByToken returns a token that is good at a time, with its grant. ErrNotFound: unknown, of another kind, late, used, or over.
-func (s *Store) GrantByToken(ctx context.Context, kind TokenKind, hash token.Hash, now time.Time) (GrantToken, Grant, error) {
-	t, g, err := s.db.tokenOf(ctx, kind, hash)
-	if err == nil && (g.Ended || !now.Before(g.Expires) || !now.Before(t.Expires) || !t.Used.IsZero()) {
-		err = ErrNotFound
-	}
-	if err != nil {
-		return GrantToken{}, Grant{}, failed("find token", err)
-	}
-	return t, g, nil
-}
-
-// GrantByRefresh is GrantByToken for a refresh token that somebody wants to use, with those that were used before: what becomes of them is
-// for RotateRefresh to say.
-func (s *Store) GrantByRefresh(ctx context.Context, hash token.Hash, now time.Time) (GrantToken, Grant, error) {
-	t, g, err := s.db.tokenOf(ctx, RefreshToken, hash)
+// GrantByRefresh returns a refresh token that is good at a time, or was used before: what becomes of such a one is for RotateRefresh to say.
+// ErrNotFound: unknown, late, or over.
+func (s *Store) GrantByRefresh(ctx context.Context, hash token.Hash, now time.Time) (RefreshToken, Grant, error) {
+	t, g, err := s.db.refreshOf(ctx, hash)
 	if err == nil && (g.Ended || !now.Before(g.Expires) || !now.Before(t.Expires)) {
 		err = ErrNotFound
 	}
 	if err != nil {
-		return GrantToken{}, Grant{}, failed("find token", err)
+		return RefreshToken{}, Grant{}, failed("find refresh token", err)
 	}
 	return t, g, nil
 }
@@ -173,13 +146,12 @@ func (s *Store) GrantByRefresh(ctx context.Context, hash token.Hash, now time.Ti
 // Rotation is the use of a refresh token.
 type Rotation struct {
 	Old    token.Hash
-	Client string // that uses it
-	Access GrantToken
-	Next   GrantToken    // takes its place
+	Client string        // that uses it
+	Next   RefreshToken  // takes its place
 	Grace  time.Duration // for which a used one is taken again, as long as nobody has used the one that took its place: the answer was lost
 }
 
-// RotateRefresh gives a client new tokens for a refresh token, all at once. ErrNotFound: unknown, another client's, late, or over.
+// RotateRefresh puts a refresh token in the place of another. ErrNotFound: unknown, another client's, late, or over.
 // ErrReused: it was used before, and not within grace; its grant has ended. A token that took the place of another whose answer was lost is
 // used from then on.
 func (s *Store) RotateRefresh(ctx context.Context, r Rotation, now time.Time) error {
@@ -202,7 +174,7 @@ func (c conn) rotate(ctx context.Context, r Rotation, now time.Time) (grant stri
 	if err != nil {
 		return "", err
 	}
-	old, g, err := c.tokenOf(ctx, RefreshToken, r.Old)
+	old, g, err := c.refreshOf(ctx, r.Old)
 	switch {
 	case err != nil:
 		return "", err
@@ -228,7 +200,7 @@ func (c conn) rotate(ctx context.Context, r Rotation, now time.Time) (grant stri
 	if err != nil {
 		return "", err
 	}
-	return grant, c.addTokensUntil(ctx, grant, g.Expires, []GrantToken{r.Access, r.Next})
+	return grant, c.addRefresh(ctx, grant, g.Expires, r.Next)
 }
 
 // EndGrant ends a grant with its tokens, and announces it. ErrNotFound: it was over already.
@@ -259,13 +231,13 @@ func (c conn) endGrantsOf(ctx context.Context, client string, now time.Time) (in
 	return ended, c.announce(ctx, GrantsEnded, client, now)
 }
 
-// EndAccess ends an access token of a client's and nothing else, and announces that. ErrNotFound: there is none.
-func (s *Store) EndAccess(ctx context.Context, hash token.Hash, client string, now time.Time) error {
+// EndAccess revokes an access token of a grant, which is good until expires, and nothing else, and announces that. ErrNotFound: it was revoked before.
+func (s *Store) EndAccess(ctx context.Context, hash token.Hash, grant string, expires, now time.Time) error {
 	return failed("end token", s.atomically(ctx, func(c conn) error {
-		var grant string
-		err := c.row(ctx, `
-			DELETE FROM oidc_tokens WHERE hash = ?1 AND kind = 'access' AND grant_id IN (SELECT id FROM oidc_grants WHERE client = ?2)
-			RETURNING grant_id`, hash[:], client).Scan(&grant)
+		err := c.once(ctx, `
+			INSERT INTO oidc_tokens (hash, grant_id, kind, scope, created_at, expires_at)
+			SELECT ?1, id, 'revoked', '', ?3, ?4 FROM oidc_grants WHERE id = ?2 ON CONFLICT (hash) DO NOTHING`,
+			hash[:], grant, now.UnixMilli(), expires.UnixMilli())
 		if err != nil {
 			return err
 		}
@@ -303,8 +275,8 @@ func (s *Store) MoveGrants(ctx context.Context, from, to string, now time.Time) 
 // toldFor is how long a client is tried to be told that a session is over. It keeps no session longer than that, one hopes.
 const toldFor = 24 * time.Hour
 
-// endGrants ends the grants of a session that is ended in the same transaction, and writes down whom to tell: the clients that have used
-// what they were given, each once for each name that they know the session by. Whether a client wants to be told is not known here.
+// endGrants ends the grants of a session that is ended in the same transaction, and writes down whom to tell: the clients that were given
+// something, each once for each name that they know the session by. Whether a client wants to be told is not known here.
 func (c conn) endGrants(ctx context.Context, session string, now time.Time) error {
 	_, err := c.exec(ctx, "UPDATE oidc_grants SET ended_at = ?2 WHERE session_id = ?1 AND ended_at IS NULL", session, now.UnixMilli())
 	if err != nil {
@@ -312,7 +284,7 @@ func (c conn) endGrants(ctx context.Context, session string, now time.Time) erro
 	}
 	rows, err := c.query(ctx, `
 		SELECT DISTINCT g.client, g.sid, s.subject FROM oidc_grants g JOIN sessions s ON s.id = g.session_id
-		WHERE g.session_id = ?1 AND (g.code_used_at IS NOT NULL OR g.code_hash IS NULL) ORDER BY g.client, g.sid`, session)
+		WHERE g.session_id = ?1 ORDER BY g.client, g.sid`, session)
 	if err != nil {
 		return err
 	}

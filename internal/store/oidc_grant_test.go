@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,99 +18,116 @@ import (
 // grace is that of the tests.
 const grace = 10 * time.Second
 
-// grant writes a grant of a session to a client, with a code that is good for a minute.
-func grant(t testing.TB, s *store.Store, id, client, session string) store.Grant {
-	t.Helper()
-	g := store.Grant{
-		ID: id, Client: client, Session: session, SID: session, Body: []byte(`{"sub":"x"}`), Code: hash(t, token.Grant),
-		CodeUntil: noon.Add(time.Minute), Created: noon, Expires: noon.Add(24 * time.Hour),
-	}
-	if err := s.AddGrant(t.Context(), g, noon); err != nil {
-		t.Fatal(err)
-	}
-	return g
+// newGrant is a grant of a session to a client, unwritten.
+func newGrant(id, client, session string) store.Grant {
+	return store.Grant{ID: id, Client: client, Session: session, SID: session, Body: []byte(`{"sub":"x"}`), Created: noon, Expires: noon.Add(24 * time.Hour)}
 }
 
-// newTokens are an access and a refresh token, unwritten.
-func newTokens(t testing.TB, now time.Time) (access, refresh store.GrantToken) {
+// newRefresh is a refresh token, unwritten.
+func newRefresh(t testing.TB, now time.Time) store.RefreshToken {
 	t.Helper()
-	access = store.GrantToken{Hash: hash(t, token.Access), Kind: store.AccessToken, Scope: "openid", Created: now, Expires: now.Add(10 * time.Minute)}
-	refresh = store.GrantToken{Hash: hash(t, token.Refresh), Kind: store.RefreshToken, Scope: "openid offline_access", Created: now, Expires: now.Add(30 * time.Minute)}
-	return access, refresh
+	return store.RefreshToken{Hash: hash(t, token.Refresh), Scope: "openid offline_access", Created: now, Expires: now.Add(30 * time.Minute)}
 }
 
-// exchanged writes a grant and uses its code.
-func exchanged(t testing.TB, s *store.Store, id, client, session string) (g store.Grant, access, refresh store.GrantToken) {
+// access is an access token, of which nothing is written.
+type access struct {
+	grant string
+	hash  token.Hash
+}
+
+// exchanged writes a grant with its first tokens, as the use of a code does.
+func exchanged(t testing.TB, s *store.Store, id, client, session string) (store.Grant, access, store.RefreshToken) {
 	t.Helper()
-	g = grant(t, s, id, client, session)
-	access, refresh = newTokens(t, noon)
-	if err := s.UseGrantCode(t.Context(), g.Code, client, []store.GrantToken{access, refresh}, noon); err != nil {
+	g, refresh := newGrant(id, client, session), newRefresh(t, noon)
+	if err := s.AddGrant(t.Context(), g, &refresh, noon); err != nil {
 		t.Fatal(err)
 	}
-	return g, access, refresh
+	return g, access{id, hash(t, token.Refresh)}, refresh
 }
 
 // rotate uses a refresh token.
-func rotate(t testing.TB, s *store.Store, old store.GrantToken, client string, now time.Time) (access, next store.GrantToken, err error) {
+func rotate(t testing.TB, s *store.Store, old store.RefreshToken, client string, now time.Time) (next store.RefreshToken, err error) {
 	t.Helper()
-	access, next = newTokens(t, now)
-	return access, next, s.RotateRefresh(t.Context(), store.Rotation{Old: old.Hash, Client: client, Access: access, Next: next, Grace: grace}, now)
+	next = newRefresh(t, now)
+	return next, s.RotateRefresh(t.Context(), store.Rotation{Old: old.Hash, Client: client, Next: next, Grace: grace}, now)
 }
 
-// good says that an access or refresh token is good at a time, or is not.
-func good(t testing.TB, s *store.Store, what string, v store.GrantToken, now time.Time, want error) {
+// good says that a refresh token is good at a time, or is not.
+func good(t testing.TB, s *store.Store, what string, v store.RefreshToken, now time.Time, want error) {
 	t.Helper()
-	_, _, err := s.GrantByToken(t.Context(), v.Kind, v.Hash, now)
+	found, _, err := s.GrantByRefresh(t.Context(), v.Hash, now)
+	if err == nil && !found.Used.IsZero() {
+		err = store.ErrNotFound
+	}
 	check(t, what, err, want)
 }
 
-func TestACodeGivesItsTokensOnce(t *testing.T) {
+// opens says that an access token is good at a time, or is not.
+func opens(t testing.TB, s *store.Store, what string, v access, now time.Time, want error) {
+	t.Helper()
+	_, err := s.GrantOfAccess(t.Context(), v.grant, v.hash, now)
+	check(t, what, err, want)
+}
+
+func TestAGrantIsWrittenOnce(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		v, _, _ := session(t, s, "s-1", account(t, s))
-		g := grant(t, s, "g-1", "agenda", "s-1")
-		got, err := s.GrantByCode(t.Context(), g.Code)
-		check(t, "GrantByCode", err, nil)
+		g, refresh := newGrant("g-1", "agenda", "s-1"), newRefresh(t, noon)
+		refresh.Expires = noon.Add(24 * time.Hour)
+		check(t, "AddGrant", s.AddGrant(t.Context(), g, &refresh, noon), nil)
+		again := newRefresh(t, noon)
+		check(t, "AddGrant again (F3)", s.AddGrant(t.Context(), g, &again, noon), store.ErrExists)
+		good(t, s, "a token that nobody was given", again, noon, store.ErrNotFound)
 		g.Expires = v.ExpiresAt // and no later
+		got, err := s.GrantByID(t.Context(), "g-1")
+		check(t, "GrantByID", err, nil)
 		diff(t, "grant", got, g)
 
-		access, refresh := newTokens(t, noon)
-		tokens := []store.GrantToken{access, refresh}
-		late := g.CodeUntil
-		check(t, "another client's code (F3)", s.UseGrantCode(t.Context(), g.Code, "other", tokens, noon), store.ErrNotFound)
-		check(t, "a late code", s.UseGrantCode(t.Context(), g.Code, "agenda", tokens, late), store.ErrNotFound)
-		check(t, "an unknown code", s.UseGrantCode(t.Context(), hash(t, token.Grant), "agenda", tokens, noon), store.ErrNotFound)
-		good(t, s, "a token that nobody was given", access, noon, store.ErrNotFound)
-		check(t, "UseGrantCode", s.UseGrantCode(t.Context(), g.Code, "agenda", tokens, noon), nil)
-		check(t, "UseGrantCode again", s.UseGrantCode(t.Context(), g.Code, "agenda", nil, noon), store.ErrNotFound)
-
-		g.CodeUsed = true
-		found, got, err := s.GrantByToken(t.Context(), store.AccessToken, access.Hash, noon)
-		check(t, "GrantByToken", err, nil)
+		refresh.Expires = v.ExpiresAt
+		found, got, err := s.GrantByRefresh(t.Context(), refresh.Hash, noon)
+		check(t, "GrantByRefresh", err, nil)
 		diff(t, "grant", got, g)
-		diff(t, "token", found, access, cmpopts.IgnoreUnexported(store.GrantToken{}))
-		_, _, err = s.GrantByToken(t.Context(), store.RefreshToken, access.Hash, noon)
-		check(t, "an access token as a refresh token", err, store.ErrNotFound)
-		good(t, s, "an access token in its last millisecond", access, access.Expires.Add(-time.Millisecond), nil)
-		good(t, s, "a late access token (E9)", access, access.Expires, store.ErrNotFound)
-		good(t, s, "a late refresh token (E9)", refresh, refresh.Expires, store.ErrNotFound)
+		diff(t, "token", found, refresh, cmpopts.IgnoreUnexported(store.RefreshToken{}))
+		a := access{"g-1", hash(t, token.Refresh)}
+		opens(t, s, "an access token in its grant's last millisecond", a, v.ExpiresAt.Add(-time.Millisecond), nil)
+		opens(t, s, "a late access token (E9)", a, v.ExpiresAt, store.ErrNotFound)
+		opens(t, s, "an access token of no grant", access{"g-2", a.hash}, noon, store.ErrNotFound)
+		good(t, s, "a late refresh token (E9)", refresh, v.ExpiresAt, store.ErrNotFound)
+		check(t, "AddGrant of no session", s.AddGrant(t.Context(), newGrant("g-2", "agenda", "s-2"), nil, noon), store.ErrNotFound)
+		check(t, "AddGrant of a late session", s.AddGrant(t.Context(), newGrant("g-2", "agenda", "s-1"), nil, v.ExpiresAt), store.ErrNotFound)
 	})
 }
 
-// F3: of two exchanges of one code at once, on two gateways, one gets tokens.
+// F3: of two uses of one code at once, on two gateways, one gets tokens.
 func TestF3OneOfManyExchangesAtOnceWins(t *testing.T) {
 	eachShared(t, func(t *testing.T, e engine) {
 		name := e.fresh(t)
 		stores := []*store.Store{open(t, name), open(t, name)}
 		session(t, stores[0], "s-1", account(t, stores[0]))
-		g := grant(t, stores[0], "g-1", "agenda", "s-1")
-		once(t, func(ctx context.Context, i int) error {
-			access, refresh := newTokens(t, noon)
-			return stores[i%2].UseGrantCode(ctx, g.Code, "agenda", []store.GrantToken{access, refresh}, noon)
-		})
-		var n int
-		e.scan(t, name, "SELECT count(*) FROM oidc_tokens", &n)
-		if n != 2 {
-			t.Errorf("%d tokens were given, want 2", n)
+		var won, lost atomic.Int64
+		const n = 20
+		begin := make(chan struct{})
+		var group sync.WaitGroup
+		for i := range n {
+			group.Go(func() {
+				refresh := newRefresh(t, noon)
+				<-begin
+				switch err := stores[i%2].AddGrant(t.Context(), newGrant("g-1", "agenda", "s-1"), &refresh, noon); {
+				case err == nil:
+					won.Add(1)
+				case errors.Is(err, store.ErrExists):
+					lost.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		close(begin)
+		group.Wait()
+		var tokens int
+		e.scan(t, name, "SELECT count(*) FROM oidc_tokens", &tokens)
+		if won.Load() != 1 || lost.Load() != n-1 || tokens != 1 {
+			t.Errorf("%d won, %d lost, %d tokens were given; want 1, %d and 1", won.Load(), lost.Load(), tokens, n-1)
 		}
 	})
 }
@@ -118,28 +136,28 @@ func TestF3OneOfManyExchangesAtOnceWins(t *testing.T) {
 func TestF3ReuseOfARefreshTokenEndsItsFamily(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		session(t, s, "s-1", account(t, s))
-		_, _, r1 := exchanged(t, s, "g-1", "agenda", "s-1")
+		_, a1, r1 := exchanged(t, s, "g-1", "agenda", "s-1")
 		_, _, other := exchanged(t, s, "g-2", "agenda", "s-1")
-		_, _, err := rotate(t, s, r1, "other", noon)
+		_, err := rotate(t, s, r1, "other", noon)
 		check(t, "another client's refresh token", err, store.ErrNotFound)
-		a2, r2, err := rotate(t, s, r1, "agenda", noon)
+		r2, err := rotate(t, s, r1, "agenda", noon)
 		check(t, "the first use", err, nil)
-		good(t, s, "the access token", a2, noon, nil)
+		opens(t, s, "the access token", a1, noon, nil)
 		good(t, s, "the refresh token", r2, noon, nil)
 		good(t, s, "a used refresh token", r1, noon, store.ErrNotFound)
 		if used, _, err := s.GrantByRefresh(t.Context(), r1.Hash, noon); err != nil || !used.Used.Equal(noon) {
 			t.Errorf("GrantByRefresh of the used one = %v, %v, want it with the time of its use", used.Used, err)
 		}
-		_, _, err = rotate(t, s, r1, "other", noon.Add(time.Minute))
+		_, err = rotate(t, s, r1, "other", noon.Add(time.Minute))
 		check(t, "another client's used refresh token", err, store.ErrNotFound)
 		good(t, s, "the family after that", r2, noon, nil)
 
-		_, _, err = rotate(t, s, r1, "agenda", noon.Add(grace+time.Millisecond))
+		_, err = rotate(t, s, r1, "agenda", noon.Add(grace+time.Millisecond))
 		check(t, "the second use", err, store.ErrReused)
-		good(t, s, "the access token after a reuse", a2, noon, store.ErrNotFound)
+		opens(t, s, "the access token after a reuse", a1, noon, store.ErrNotFound)
 		good(t, s, "the refresh token after a reuse", r2, noon, store.ErrNotFound)
 		good(t, s, "that of another grant", other, noon, nil)
-		_, _, err = rotate(t, s, r2, "agenda", noon.Add(time.Minute))
+		_, err = rotate(t, s, r2, "agenda", noon.Add(time.Minute))
 		check(t, "the use of what has ended", err, store.ErrNotFound)
 		diff(t, "changes", changes(t, s), []string{"grant_ended g-1"})
 	})
@@ -150,17 +168,17 @@ func TestALostAnswerIsGivenAgain(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		session(t, s, "s-1", account(t, s))
 		_, _, r1 := exchanged(t, s, "g-1", "agenda", "s-1")
-		_, r2, err := rotate(t, s, r1, "agenda", noon)
+		r2, err := rotate(t, s, r1, "agenda", noon)
 		check(t, "first", err, nil)
-		_, r3, err := rotate(t, s, r1, "agenda", noon.Add(grace))
+		r3, err := rotate(t, s, r1, "agenda", noon.Add(grace))
 		check(t, "again, within grace", err, nil)
 		good(t, s, "what was lost", r2, noon, store.ErrNotFound)
-		_, r4, err := rotate(t, s, r3, "agenda", noon.Add(grace))
+		r4, err := rotate(t, s, r3, "agenda", noon.Add(grace))
 		check(t, "what came instead", err, nil)
 		good(t, s, "what follows", r4, noon.Add(grace), nil)
 
 		// The answer was not lost, then, but went to somebody else.
-		_, _, err = rotate(t, s, r2, "agenda", noon.Add(grace))
+		_, err = rotate(t, s, r2, "agenda", noon.Add(grace))
 		check(t, "what was lost is used", err, store.ErrReused)
 		good(t, s, "what follows, after that", r4, noon.Add(grace), store.ErrNotFound)
 	})
@@ -170,11 +188,11 @@ func TestGraceEndsWithTheUseOfWhatFollowed(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
 		session(t, s, "s-1", account(t, s))
 		_, _, r1 := exchanged(t, s, "g-1", "agenda", "s-1")
-		_, r2, err := rotate(t, s, r1, "agenda", noon)
+		r2, err := rotate(t, s, r1, "agenda", noon)
 		check(t, "first", err, nil)
-		_, r3, err := rotate(t, s, r2, "agenda", noon.Add(time.Second))
+		r3, err := rotate(t, s, r2, "agenda", noon.Add(time.Second))
 		check(t, "second", err, nil)
-		_, _, err = rotate(t, s, r1, "agenda", noon.Add(2*time.Second))
+		_, err = rotate(t, s, r1, "agenda", noon.Add(2*time.Second))
 		check(t, "the first again", err, store.ErrReused)
 		good(t, s, "the last", r3, noon, store.ErrNotFound)
 	})
@@ -196,9 +214,9 @@ func TestF3OneRefreshTokenIsGoodAfterManyUsesAtOnce(t *testing.T) {
 			won := 0
 			for i := range n {
 				group.Go(func() {
-					access, next := newTokens(t, noon)
+					next := newRefresh(t, noon)
 					<-begin
-					err := stores[i%2].RotateRefresh(t.Context(), store.Rotation{Old: r1.Hash, Client: "agenda", Access: access, Next: next, Grace: wait - time.Millisecond}, noon)
+					err := stores[i%2].RotateRefresh(t.Context(), store.Rotation{Old: r1.Hash, Client: "agenda", Next: next, Grace: wait - time.Millisecond}, noon)
 					if err == nil {
 						mu.Lock()
 						won++
@@ -246,22 +264,17 @@ func TestGrantsEndWithTheirSession(t *testing.T) {
 			name := e.fresh(t)
 			s := open(t, name)
 			session(t, s, "s-1", account(t, s))
-			_, access, refresh := exchanged(t, s, "g-1", "agenda", "s-1")
+			_, first, refresh := exchanged(t, s, "g-1", "agenda", "s-1")
 			_, again, _ := exchanged(t, s, "g-2", "agenda", "s-1")
 			exchanged(t, s, "g-3", "dossier", "s-1")
-			unused := grant(t, s, "g-4", "never", "s-1")
-			device := store.Grant{ID: "g-5", Client: "screen", Session: "s-1", SID: "s-1", Expires: noon.Add(time.Hour)}
-			check(t, "AddGrant of a device", s.AddGrant(t.Context(), device, noon), nil)
+			check(t, "AddGrant of a device", s.AddGrant(t.Context(), newGrant("g-5", "screen", "s-1"), nil, noon), nil)
 			check(t, what, end(s, "s-1"), nil)
-			good(t, s, what+": access token", access, noon, store.ErrNotFound)
+			opens(t, s, what+": access token", first, noon, store.ErrNotFound)
 			good(t, s, what+": refresh token", refresh, noon, store.ErrNotFound)
-			good(t, s, what+": access token of another grant", again, noon, store.ErrNotFound)
-			_, _, err := rotate(t, s, refresh, "agenda", noon)
+			opens(t, s, what+": access token of another grant", again, noon, store.ErrNotFound)
+			_, err := rotate(t, s, refresh, "agenda", noon)
 			check(t, what+": RotateRefresh", err, store.ErrNotFound)
-			check(t, what+": UseGrantCode", s.UseGrantCode(t.Context(), unused.Code, "never", nil, noon), store.ErrNotFound)
-			late := unused
-			late.ID, late.Code = "g-6", hash(t, token.Grant)
-			check(t, what+": AddGrant", s.AddGrant(t.Context(), late, noon), store.ErrNotFound)
+			check(t, what+": AddGrant", s.AddGrant(t.Context(), newGrant("g-6", "never", "s-1"), nil, noon), store.ErrNotFound)
 			rows, err := e.behind(t, name).Query("SELECT client || ' ' || sid || ' ' || subject FROM oidc_logouts ORDER BY 1")
 			if err != nil {
 				t.Fatal(err)
@@ -293,16 +306,10 @@ func TestGrantsThatRaceWithTheEndOfTheSessionEnd(t *testing.T) {
 			begin := make(chan struct{})
 			var group sync.WaitGroup
 			for i := range n {
-				g := store.Grant{
-					ID: fmt.Sprintf("g-%d-%d", round, i), Client: "agenda", Session: id, SID: id, Code: hash(t, token.Grant), CodeUntil: noon.Add(time.Minute), Expires: noon.Add(time.Hour),
-				}
-				access, refresh := newTokens(t, noon)
+				g, refresh := newGrant(fmt.Sprintf("g-%d-%d", round, i), "agenda", id), newRefresh(t, noon)
 				group.Go(func() {
 					<-begin
-					err := s.AddGrant(t.Context(), g, noon)
-					if err == nil {
-						err = s.UseGrantCode(t.Context(), g.Code, "agenda", []store.GrantToken{access, refresh}, noon)
-					}
+					err := s.AddGrant(t.Context(), g, &refresh, noon)
 					if err != nil && !errors.Is(err, store.ErrNotFound) {
 						t.Error(err)
 					}
@@ -316,9 +323,9 @@ func TestGrantsThatRaceWithTheEndOfTheSessionEnd(t *testing.T) {
 		}
 		var left, untold int
 		e.scan(t, name, "SELECT count(*) FROM oidc_grants WHERE ended_at IS NULL", &left)
-		e.scan(t, name, "SELECT count(*) FROM oidc_grants g WHERE code_used_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM oidc_logouts l WHERE l.sid = g.sid)", &untold)
+		e.scan(t, name, "SELECT count(*) FROM oidc_grants g WHERE NOT EXISTS (SELECT 1 FROM oidc_logouts l WHERE l.sid = g.sid)", &untold)
 		if left != 0 || untold != 0 {
-			t.Errorf("%d grants go on after their session, %d that were used will not be told, want none", left, untold)
+			t.Errorf("%d grants go on after their session, %d will not be told, want none", left, untold)
 		}
 	})
 }
@@ -333,18 +340,18 @@ func TestGrantsMoveToTheSessionThatTakesThePlace(t *testing.T) {
 		other, err := s.OpenAccount(t.Context(), store.Account{Subject: "u-paul", IDType: "RPPS", NationalID: "1"}, noon)
 		check(t, "OpenAccount", err, nil)
 		session(t, s, "s-paul", other)
-		_, access, refresh := exchanged(t, s, "g-1", "agenda", "s-1")
+		_, first, refresh := exchanged(t, s, "g-1", "agenda", "s-1")
 		check(t, "to somebody else's session", s.MoveGrants(t.Context(), "s-1", "s-paul", noon), store.ErrNotFound)
 		check(t, "to an unknown session", s.MoveGrants(t.Context(), "s-1", "s-9", noon), store.ErrNotFound)
 		check(t, "MoveGrants", s.MoveGrants(t.Context(), "s-1", "s-2", noon), nil)
 		check(t, "EndSession", s.EndSession(t.Context(), "s-1", "replaced", noon), nil)
-		good(t, s, "access token", access, noon, nil)
+		opens(t, s, "access token", first, noon, nil)
 		_, g, err := s.GrantByRefresh(t.Context(), refresh.Hash, noon)
 		if err != nil || g.Session != "s-2" || g.SID != "s-1" || !g.Expires.Equal(v.ExpiresAt) {
 			t.Errorf("grant = %+v, %v, want it of session s-2, known as s-1, until that ends", g, err)
 		}
 		check(t, "EndSession of the other", s.EndSession(t.Context(), "s-2", "logout", noon), nil)
-		good(t, s, "access token at the end", access, noon, store.ErrNotFound)
+		opens(t, s, "access token at the end", first, noon, store.ErrNotFound)
 		check(t, "to a session that is over", s.MoveGrants(t.Context(), "s-1", "s-2", noon), store.ErrNotFound)
 		diff(t, "changes", changes(t, s), []string{"grant_ended g-1", "session_ended s-1", "session_ended s-2"})
 	})
@@ -356,23 +363,26 @@ func TestGrantsAndTokensEndByThemselves(t *testing.T) {
 		_, a1, r1 := exchanged(t, s, "g-1", "agenda", "s-1")
 		_, a2, _ := exchanged(t, s, "g-2", "agenda", "s-1")
 		_, a3, _ := exchanged(t, s, "g-3", "dossier", "s-1")
-		check(t, "EndAccess by another", s.EndAccess(t.Context(), a1.Hash, "dossier", noon), store.ErrNotFound)
-		check(t, "EndAccess of a refresh token", s.EndAccess(t.Context(), r1.Hash, "agenda", noon), store.ErrNotFound)
-		check(t, "EndAccess", s.EndAccess(t.Context(), a1.Hash, "agenda", noon), nil)
-		good(t, s, "access token", a1, noon, store.ErrNotFound)
+		check(t, "EndAccess of a refresh token", s.EndAccess(t.Context(), r1.Hash, "g-1", noon, noon), store.ErrNotFound)
+		check(t, "EndAccess", s.EndAccess(t.Context(), a1.hash, "g-1", noon.Add(time.Minute), noon), nil)
+		check(t, "EndAccess again", s.EndAccess(t.Context(), a1.hash, "g-1", noon.Add(time.Minute), noon), store.ErrNotFound)
+		opens(t, s, "access token", a1, noon, store.ErrNotFound)
+		opens(t, s, "another access token of the grant", access{"g-1", hash(t, token.Refresh)}, noon, nil)
+		_, _, err := s.GrantByRefresh(t.Context(), a1.hash, noon)
+		check(t, "a revoked access token as a refresh token", err, store.ErrNotFound)
 		good(t, s, "refresh token", r1, noon, nil)
 		check(t, "EndGrant", s.EndGrant(t.Context(), "g-1", noon), nil)
 		check(t, "EndGrant again", s.EndGrant(t.Context(), "g-1", noon), store.ErrNotFound)
 		good(t, s, "refresh token of the ended grant", r1, noon, store.ErrNotFound)
-		good(t, s, "access token of another grant", a2, noon, nil)
+		opens(t, s, "access token of another grant", a2, noon, nil)
 		if n, err := s.EndGrantsOf(t.Context(), "agenda", noon); n != 1 || err != nil {
 			t.Errorf("EndGrantsOf = %d, %v, want 1", n, err)
 		}
 		if n, err := s.EndGrantsOf(t.Context(), "agenda", noon); n != 0 || err != nil {
 			t.Errorf("EndGrantsOf again = %d, %v, want 0", n, err)
 		}
-		good(t, s, "access token of the client", a2, noon, store.ErrNotFound)
-		good(t, s, "access token of another client", a3, noon, nil)
+		opens(t, s, "access token of the client", a2, noon, store.ErrNotFound)
+		opens(t, s, "access token of another client", a3, noon, nil)
 		diff(t, "changes", changes(t, s), []string{"grant_ended g-1", "grant_ended g-1", "grants_ended agenda"})
 	})
 }
@@ -472,9 +482,11 @@ func TestSweepDeletesWhatClientsHadAndIsOver(t *testing.T) {
 				VALUES (?1, ?2, 'agenda', '', '', 0, ?3, 5, 'waiting')`, []byte{byte(i)}, fmt.Sprint(i), expires)
 			e.exec(t, name, "INSERT INTO oidc_logouts (id, client, subject, sid, tries, created_at, next_at, expires_at) VALUES (?1, 'agenda', '', '', 0, 0, 0, ?2)", fmt.Sprint(i), expires)
 		}
-		e.exec(t, name, "UPDATE oidc_grants SET expires_at = ?1 WHERE id = 'g-1'", before)
+		session(t, s, "s-2", account(t, s))
+		exchanged(t, s, "g-3", "agenda", "s-2") // goes with its session, and its tokens with it
+		e.exec(t, name, "UPDATE sessions SET expires_at = ?1 WHERE id = 's-2'", before)
 		check(t, "Sweep", s.Sweep(t.Context(), noon.Add(2*time.Hour)), nil)
-		for table, want := range map[string]int{"oidc_requests": 1, "oidc_grants": 1, "oidc_tokens": 0, "oidc_devices": 1, "oidc_assertions": 1, "oidc_logouts": 1} {
+		for table, want := range map[string]int{"oidc_requests": 1, "oidc_grants": 2, "oidc_tokens": 2, "oidc_devices": 1, "oidc_assertions": 1, "oidc_logouts": 1} {
 			var got int
 			e.scan(t, name, "SELECT count(*) FROM "+table, &got)
 			if got != want {

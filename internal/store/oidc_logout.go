@@ -113,11 +113,11 @@ type SessionName struct {
 	SID    string `json:"sid"`
 }
 
-// SessionNames returns the clients that have used what they were given in a session, open or over, with what each knows it by: at most so many,
+// SessionNames returns the clients that were given something in a session, open or over, with what each knows it by: at most so many,
 // in the order of their names.
 func (s *Store) SessionNames(ctx context.Context, session string, most int) ([]SessionName, error) {
 	rows, err := s.db.query(ctx, `
-		SELECT DISTINCT client, sid FROM oidc_grants WHERE session_id = ?1 AND (code_used_at IS NOT NULL OR code_hash IS NULL)
+		SELECT DISTINCT client, sid FROM oidc_grants WHERE session_id = ?1
 		ORDER BY client, sid LIMIT ?2`, session, most)
 	if err != nil {
 		return nil, failed("list clients of session", err)

@@ -59,7 +59,6 @@ func TestEachEndOfASessionHasItsClientsTold(t *testing.T) {
 				exchanged(t, s, "g-1", "agenda", "s-1")
 				exchanged(t, s, "g-2", "agenda", "s-1") // a second login of the same client is the same to it
 				exchanged(t, s, "g-3", "dossier", "s-1")
-				grant(t, s, "g-4", "unused", "s-1")
 				if err := end(t.Context(), s, a); err != nil {
 					t.Fatal(err)
 				}
@@ -141,7 +140,6 @@ func TestSessionNames(t *testing.T) {
 		session(t, s, "s-1", a)
 		session(t, s, "s-2", a)
 		exchanged(t, s, "g-1", "agenda", "s-1")
-		grant(t, s, "g-2", "unused", "s-1")
 		check(t, "MoveGrants", s.MoveGrants(t.Context(), "s-1", "s-2", noon), nil)
 		exchanged(t, s, "g-3", "agenda", "s-2")
 		got, err := s.SessionNames(t.Context(), "s-2", 10)

@@ -175,8 +175,6 @@ func (s *Store) Sweep(ctx context.Context, before time.Time) error {
 		"DELETE FROM oidc_requests WHERE hash IN (SELECT hash FROM oidc_requests WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM oidc_devices WHERE hash IN (SELECT hash FROM oidc_devices WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM oidc_assertions WHERE (client, jti_hash) IN (SELECT client, jti_hash FROM oidc_assertions WHERE expires_at < ?1 LIMIT ?2)",
-		"DELETE FROM oidc_tokens WHERE hash IN (SELECT hash FROM oidc_tokens WHERE expires_at < ?1 LIMIT ?2)",
-		"DELETE FROM oidc_grants WHERE id IN (SELECT id FROM oidc_grants WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM oidc_logouts WHERE id IN (SELECT id FROM oidc_logouts WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM keys WHERE id IN (SELECT id FROM keys WHERE expires_at < ?1 LIMIT ?2)",
 		"DELETE FROM changes WHERE id IN (SELECT id FROM changes WHERE at < ?1 LIMIT ?2)",

@@ -28,8 +28,6 @@ const (
 	Invite  Kind = "invite"  // the link of an invitation; worth nothing without its code
 
 	Request Kind = "request" // names what an OpenID Connect client asks, to the browser that brings it
-	Grant   Kind = "grant"   // authorization code of a client
-	Access  Kind = "access"  // access token of a client
 	Refresh Kind = "refresh" // refresh token of a client
 	Device  Kind = "device"  // device code of a client
 	Secret  Kind = "secret"  // of a client

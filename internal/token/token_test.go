@@ -38,7 +38,7 @@ func TestKindsNeverMeet(t *testing.T) {
 	// E2: a temporary record can never be used as a session id.
 	s := token.New()
 	kinds := []token.Kind{token.Session, token.Browser, token.Handle, token.Code, token.Watch, token.Entry, token.State, token.Known, token.Phone, token.Invite,
-		token.Request, token.Grant, token.Access, token.Refresh, token.Device, token.Secret, token.Leave}
+		token.Request, token.Refresh, token.Device, token.Secret, token.Leave}
 	seen := map[token.Hash]token.Kind{}
 	for _, k := range kinds {
 		h, ok := token.Of(k, s)

@@ -1,5 +1,5 @@
 -- One schema for both engines. Times are Unix milliseconds, UTC. Hashes are SHA-256 of tokens (package token); no token is stored.
--- BLOB is written as the engine calls it: see engine.go.
+-- BLOB is written as the engine calls it, and WITHOUT ROWID is left out where there is none: see engine.go.
 
 -- +goose Up
 CREATE TABLE accounts (
@@ -233,36 +233,32 @@ CREATE TABLE oidc_requests (
 );
 CREATE INDEX oidc_requests_expiry ON oidc_requests (expires_at);
 
--- What a client was given in a session: a family of tokens, which begins with a code and ends as a whole.
+-- What a client was given in a session: a family of tokens, which begins with the use of a code, or of a device, and ends as a whole. They go
+-- with their session, so that nothing has to find those that are late.
 CREATE TABLE oidc_grants (
-    id           TEXT PRIMARY KEY,
+    id           TEXT PRIMARY KEY,            -- of a code, it follows from the code, which is used once so
     client       TEXT NOT NULL,
     session_id   TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
     sid          TEXT NOT NULL,               -- the session, as the client knows it; stays when a login at a higher level takes the session's place
     body         TEXT NOT NULL,               -- JSON: see package oidc
-    code_hash    BLOB UNIQUE,                 -- absent: of a device, which was given none
-    code_until   BIGINT,
-    code_used_at BIGINT,
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL,             -- whatever of it is used
     ended_at     BIGINT
-);
+) WITHOUT ROWID;
 CREATE INDEX oidc_grants_session ON oidc_grants (session_id);
-CREATE INDEX oidc_grants_client ON oidc_grants (client);
-CREATE INDEX oidc_grants_expiry ON oidc_grants (expires_at);
 
+-- The refresh tokens of grants, and the access tokens that were revoked: those that are good are not written.
 CREATE TABLE oidc_tokens (
     hash       BLOB PRIMARY KEY,
     grant_id   TEXT NOT NULL REFERENCES oidc_grants (id) ON DELETE CASCADE,
-    kind       TEXT NOT NULL CHECK (kind IN ('access', 'refresh')),
+    kind       TEXT NOT NULL CHECK (kind IN ('refresh', 'revoked')),
     scope      TEXT NOT NULL,                 -- words, separated by a space; never more than the grant's
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     used_at    BIGINT,                        -- of a refresh token, when another took its place
     next_hash  BLOB                           -- that other
-);
+) WITHOUT ROWID;
 CREATE INDEX oidc_tokens_grant ON oidc_tokens (grant_id);
-CREATE INDEX oidc_tokens_expiry ON oidc_tokens (expires_at);
 
 -- A device without a browser, whose person signs in elsewhere (RFC 8628).
 CREATE TABLE oidc_devices (
