@@ -25,8 +25,8 @@ on a way that nobody else reads.
 URLs are exact: https, without wildcards, fragments or another spelling than the plain one. Only with --native
 may a redirect URI be http://127.0.0.1/… or http://[::1]/…, of any port, or of a scheme of its own with a dot.
 
-  authgw client add --config /etc/authgw/authgw.yaml --title "Agenda partagé" \
-    --redirect-uri https://agenda.example.fr/oidc/callback --scope profile --scope email agenda`,
+  authgw client add --config /etc/authgw/authgw.yaml --title "Planning des gardes" \
+    --redirect-uri https://planning.example.fr/oidc/callback --scope profile --scope email planning`,
 		Run: runClientAdd,
 	}
 }
@@ -48,7 +48,7 @@ func runClientAdd(ctx context.Context, fs *flag.FlagSet, args []string, streams 
 	if err := given.apply(&s); err != nil {
 		return err
 	}
-	checked, err := s.Client(c.Hosts.Own()...)
+	checked, err := s.Client(c.Own())
 	if err != nil {
 		return refusedSettings(err)
 	}

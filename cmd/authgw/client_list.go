@@ -38,7 +38,7 @@ func clientShow() cli.Command {
 		Help: `
 Prints the settings of a client that were given; others have their defaults. Its secret is not kept, and not shown.
 
-  authgw client show --config /etc/authgw/authgw.yaml agenda`,
+  authgw client show --config /etc/authgw/authgw.yaml planning`,
 		Run: runClientShow,
 	}
 }
@@ -60,7 +60,7 @@ func ofConfiguration(c config.Client) clientJSON {
 func ofDatabase(v client.Record, c *config.Gateway, now time.Time) clientJSON {
 	s, err := client.ParseSettings(v.Settings)
 	if err == nil {
-		_, err = v.Client(now, c.Hosts.Own()...)
+		_, err = v.Client(now, c.Own())
 	}
 	if _, ok := configured(c, v.ID); ok && err == nil {
 		err = fmt.Errorf("the configuration has a client of this id, which is the one that counts")

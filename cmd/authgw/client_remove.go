@@ -21,7 +21,7 @@ Forgets the client and what people agreed to tell it, and ends its tokens: at on
 each gateway that runs. Nothing is asked. Sessions of people go on. A client of the configuration is removed
 there.
 
-  authgw client remove --config /etc/authgw/authgw.yaml agenda`,
+  authgw client remove --config /etc/authgw/authgw.yaml planning`,
 		Run: runClientRemove,
 	}
 }

@@ -25,8 +25,8 @@ Makes a new secret and prints it once. The one before stays good for --overlap, 
 changed meanwhile; one that was good from an earlier rotation ends now. With --overlap 0 the old one ends at
 once: here, and within two seconds on each gateway that runs. That is for a secret that somebody else knows.
 
-  authgw client rotate-secret --config /etc/authgw/authgw.yaml agenda
-  authgw client rotate-secret --config /etc/authgw/authgw.yaml --overlap 0 agenda`,
+  authgw client rotate-secret --config /etc/authgw/authgw.yaml planning
+  authgw client rotate-secret --config /etc/authgw/authgw.yaml --overlap 0 planning`,
 		Run: runClientRotateSecret,
 	}
 }

@@ -29,8 +29,8 @@ which they do not see while their session lasts.
 
 When it is to prove itself by a secret now, that is made, and printed once.
 
-  authgw client set --config /etc/authgw/authgw.yaml --scope profile --scope email --allow-level hardware agenda
-  authgw client set --config /etc/authgw/authgw.yaml --backchannel-logout-uri '' agenda`,
+  authgw client set --config /etc/authgw/authgw.yaml --scope profile --scope email --allow-level hardware planning
+  authgw client set --config /etc/authgw/authgw.yaml --backchannel-logout-uri '' planning`,
 		Run: runClientSet,
 	}
 }
@@ -92,7 +92,7 @@ func (a *accounts) setClient(ctx context.Context, before client.Record, given se
 	if err := given.apply(&next); err != nil {
 		return done, err
 	}
-	checked, err := next.Client(a.config.Hosts.Own()...)
+	checked, err := next.Client(a.config.Own())
 	if err != nil {
 		return done, refusedSettings(err)
 	}

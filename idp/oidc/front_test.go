@@ -79,13 +79,13 @@ func (f *front) have(t testing.TB, all ...client.Settings) {
 	t.Helper()
 	var clients []*client.Client
 	for _, s := range all {
-		c, err := s.Client(idptest.Host)
+		c, err := s.Client(client.Own{Hosts: []string{idptest.Host}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		clients = append(clients, c)
 	}
-	f.clients.Use(clients)
+	f.clients.Use(clients, client.Own{})
 }
 
 const frontCallback = "https://agenda.example.test/callback"

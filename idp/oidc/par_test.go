@@ -24,7 +24,7 @@ func newPushing(t *testing.T) (*front, string) {
 	f := newFront(t)
 	s := agenda()
 	s.Auth = "client_secret"
-	c, err := s.Client()
+	c, err := s.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,11 +32,11 @@ func newPushing(t *testing.T) (*front, string) {
 	c.SecretHashes = append(c.SecretHashes, hash)
 	public := agenda()
 	public.ID = "public"
-	p, err := public.Client()
+	p, err := public.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.clients.Use([]*client.Client{c, p})
+	f.clients.Use([]*client.Client{c, p}, client.Own{})
 	return f, secret
 }
 
@@ -90,7 +90,7 @@ func TestPushedRequestIsBroughtOnce(t *testing.T) {
 	}
 	f.have(t, moved)
 	wantPage(t, bring(b, "agenda", uri), http.StatusBadRequest)
-	f.clients.Use([]*client.Client{c})
+	f.clients.Use([]*client.Client{c}, client.Own{})
 
 	// prompt=login is counted from when the browser brings it.
 	b.LogIn()

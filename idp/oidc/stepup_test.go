@@ -353,12 +353,12 @@ func TestLanguageAndHintAreForThePage(t *testing.T) {
 // A rule that nobody understands admits nobody: a client is checked where it is made, and here again.
 func TestRuleWithAnUnknownLevelIsForNobody(t *testing.T) {
 	f := newFront(t)
-	c, err := agenda().Client()
+	c, err := agenda().Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.Rule.Level = "biometric"
-	f.clients.Use([]*client.Client{c})
+	f.clients.Use([]*client.Client{c}, client.Own{})
 	b := f.Browser(t, "127.0.0.2")
 	b.LogIn()
 	wantError(t, ask(b, "prompt", "none"), "access_denied")

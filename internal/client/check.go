@@ -34,7 +34,7 @@ func ScopesKnown() []string {
 
 // check is one look at settings.
 type check struct {
-	own      []string // hosts of the gateway itself
+	own      Own
 	problems []Problem
 }
 
@@ -42,9 +42,17 @@ func (c *check) reportf(key, format string, args ...any) {
 	c.problems = append(c.problems, Problem{key, fmt.Sprintf(format, args...)})
 }
 
-// Client returns what the settings mean, without the hashes of secrets, which are kept apart from them. own are the hosts of the gateway that
-// no client is answered at. The error is a *Refused with everything that is wrong.
-func (s Settings) Client(own ...string) (*Client, error) {
+// Own is what the gateway has itself, and no client may.
+type Own struct {
+	Hosts []string // that no client is answered at
+	// Services are the names of those behind the proxy. A name is one audience: what is said to a service of somebody must be nothing to a
+	// client, and the other way round (RFC 8725, section 3.9).
+	Services []string
+}
+
+// Client returns what the settings mean, without the hashes of secrets, which are kept apart from them. The error is a *Refused with everything
+// that is wrong.
+func (s Settings) Client(own Own) (*Client, error) {
 	c := &check{own: own}
 	v := &Client{
 		ID: s.ID, Title: s.Title, Description: s.Description, Home: s.Home, Native: s.Native, Refresh: s.Refresh, Device: s.Device, Consent: s.Consent, Introspect: s.Introspect,
@@ -52,6 +60,9 @@ func (s Settings) Client(own ...string) (*Client, error) {
 	}
 	if !idPattern.MatchString(s.ID) {
 		c.reportf("id", "1 to 64 letters, digits, dots, underscores and hyphens expected, %s given", quote(s.ID))
+	}
+	if slices.Contains(own.Services, s.ID) {
+		c.reportf("id", "another name than that of a service behind the gateway expected, %s given: assertions for the one would be taken by the other", quote(s.ID))
 	}
 	c.title(s.Title)
 	c.portal(s)
@@ -95,7 +106,7 @@ func (c *check) portal(s Settings) {
 		}
 		return
 	}
-	if err := checkWeb(s.Home, c.own); err != nil {
+	if err := checkWeb(s.Home, c.own.Hosts); err != nil {
 		c.reportf("home", "%v", err)
 	}
 }
@@ -139,7 +150,7 @@ func (c *check) redirects(s Settings) {
 		}
 		for i, text := range all {
 			at := fmt.Sprintf("%s[%d]", key, i)
-			if err := checkRedirect(text, s.Native, c.own); err != nil {
+			if err := checkRedirect(text, s.Native, c.own.Hosts); err != nil {
 				c.reportf(at, "%v", err)
 			} else if first := slices.Index(all, text); first < i {
 				c.reportf(at, "given twice; the first is %s[%d]", key, first)
@@ -247,7 +258,7 @@ func (c *check) backChannel(s Settings, v *Client) {
 		}
 		return
 	}
-	if err := checkWeb(s.BackchannelLogoutURI, c.own); err != nil {
+	if err := checkWeb(s.BackchannelLogoutURI, c.own.Hosts); err != nil {
 		c.reportf("backchannel_logout_uri", "%v", err)
 		return
 	}
@@ -264,7 +275,7 @@ func (c *check) frontChannel(s Settings, v *Client) {
 	if s.FrontchannelLogoutURI == "" {
 		return
 	}
-	if err := checkWeb(s.FrontchannelLogoutURI, c.own); err != nil {
+	if err := checkWeb(s.FrontchannelLogoutURI, c.own.Hosts); err != nil {
 		c.reportf("frontchannel_logout_uri", "%v", err)
 		return
 	}

@@ -81,7 +81,7 @@ func TestSettingsThatAreWrong(t *testing.T) {
 }
 
 func TestEverythingThatIsWrongIsSaidAtOnce(t *testing.T) {
-	_, err := client.Settings{ID: "a b", RedirectURIs: []string{"http://a.fr"}, Scopes: []string{"x"}, MaxAge: "y", Signing: "z"}.Client()
+	_, err := client.Settings{ID: "a b", RedirectURIs: []string{"http://a.fr"}, Scopes: []string{"x"}, MaxAge: "y", Signing: "z"}.Client(client.Own{})
 	var refused *client.Refused
 	if !errors.As(err, &refused) || len(refused.Problems) != 6 {
 		t.Errorf("error = %v, want 6 problems", err)
@@ -102,7 +102,7 @@ func TestSectorOfPairwiseSubjects(t *testing.T) {
 	} {
 		s := settings()
 		s.Native, s.Subject, s.RedirectURIs, s.Sector = true, "pairwise", tt.uris, tt.sector
-		c, err := s.Client()
+		c, err := s.Client(client.Own{})
 		if tt.want == "" {
 			if got := problems(t, s, "sector"); !strings.Contains(got, "missing") {
 				t.Errorf("%s: refused with %q, want that the sector is missing", name, got)
@@ -118,7 +118,7 @@ func TestSectorOfPairwiseSubjects(t *testing.T) {
 func TestFingerprintsAsOpenSSLPrintsThem(t *testing.T) {
 	s := settings()
 	s.Auth, s.Certificates = "self_signed_tls_client_auth", []string{strings.TrimSuffix(strings.Repeat("AB:", 32), ":")}
-	c, err := s.Client()
+	c, err := s.Client(client.Own{})
 	if err != nil || !c.Certificates[strings.Repeat("ab", 32)] || len(c.Certificates) != 1 {
 		t.Errorf("Client = %+v, %v", c, err)
 	}
@@ -151,7 +151,7 @@ func TestF5KeysOfClients(t *testing.T) {
 	s := settings()
 	s.Auth = "private_key_jwt"
 	s.JWKS = jwks(t, jose.JSONWebKey{Key: p256.Public(), KeyID: "e"}, jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "r"}, jose.JSONWebKey{Key: rsaKey.Public(), KeyID: "p", Algorithm: "PS256", Use: "sig"})
-	c, err := s.Client()
+	c, err := s.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 func taken(uri string) bool {
 	s := settings()
 	s.Native, s.RedirectURIs = true, []string{uri}
-	_, err := s.Client(own()...)
+	_, err := s.Client(own())
 	return err == nil
 }
 
@@ -145,7 +145,7 @@ func FuzzSettings(f *testing.F) {
 		if err != nil {
 			return
 		}
-		c, err := s.Client()
+		c, err := s.Client(client.Own{})
 		if (c == nil) == (err == nil) {
 			t.Fatalf("Client = %v, %v", c, err)
 		}
@@ -159,7 +159,7 @@ func FuzzSettings(f *testing.F) {
 		if err != nil {
 			t.Fatalf("what was written is refused: %v", err)
 		}
-		if _, err := again.Client(); err != nil || again.String() != s.String() {
+		if _, err := again.Client(client.Own{}); err != nil || again.String() != s.String() {
 			t.Errorf("read back: %v\n%s\n%s", err, s, again)
 		}
 	})

@@ -47,7 +47,7 @@ type Registry struct {
 
 	mu         sync.RWMutex
 	configured map[string]*Client
-	own        []string
+	own        Own
 	kept       map[string]entry
 	turn       uint64 // rises with each change, so that what was read before it is not remembered
 }
@@ -63,15 +63,15 @@ func NewRegistry(records Records, now func() time.Time) *Registry {
 	return &Registry{records: records, now: now, configured: map[string]*Client{}, kept: map[string]entry{}}
 }
 
-// Use puts the clients of a configuration in the place of those before. own are the hosts of the gateway that no client is answered at.
-func (r *Registry) Use(configured []*Client, own ...string) {
+// Use puts the clients of a configuration, and what the gateway has itself, in the place of those before.
+func (r *Registry) Use(configured []*Client, own Own) {
 	all := map[string]*Client{}
 	for _, c := range configured {
 		all[c.ID] = c
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.configured, r.own = all, slices.Clone(own)
+	r.configured, r.own = all, own
 	r.kept = map[string]entry{}
 	r.turn++
 }
@@ -112,7 +112,7 @@ func (r *Registry) Client(ctx context.Context, id string) (*Client, error) {
 		return nil, fmt.Errorf("find client: %w", err)
 	}
 	e = entry{until: now.Add(freshFor)}
-	if e.client, err = record.Client(now, own...); err != nil {
+	if e.client, err = record.Client(now, own); err != nil {
 		return nil, fmt.Errorf("%w: what the database has of %q is refused: %w", ErrUnknown, id, err)
 	}
 	if len(e.client.SecretHashes) > 1 && record.OldUntil.Before(e.until) {
@@ -138,7 +138,7 @@ func (r *Registry) All(ctx context.Context) ([]*Client, error) {
 			return nil, fmt.Errorf("list clients: %w", err)
 		}
 		for _, record := range records {
-			c, err := record.Client(r.now(), own...)
+			c, err := record.Client(r.now(), own)
 			if _, first := configured[record.ID]; err == nil && !first {
 				all = append(all, c)
 			}
@@ -149,7 +149,7 @@ func (r *Registry) All(ctx context.Context) ([]*Client, error) {
 }
 
 // Client returns the client that a record is now. It is wholly right, or there is none.
-func (v Record) Client(now time.Time, own ...string) (*Client, error) {
+func (v Record) Client(now time.Time, own Own) (*Client, error) {
 	s, err := ParseSettings(v.Settings)
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func (v Record) Client(now time.Time, own ...string) (*Client, error) {
 	if s.ID != v.ID {
 		return nil, errors.New("parse settings: they are another client's")
 	}
-	c, err := s.Client(own...)
+	c, err := s.Client(own)
 	if err != nil {
 		return nil, err
 	}

@@ -85,11 +85,11 @@ func TestRegistryListsAll(t *testing.T) {
 	r := client.NewRegistry(db, newClock().now)
 	s := settings()
 	s.Title = "Agenda du fichier"
-	configured, err := s.Client()
+	configured, err := s.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Use([]*client.Client{configured})
+	r.Use([]*client.Client{configured}, client.Own{})
 	all, err := r.All(t.Context())
 	if err != nil || len(all) != 2 || all[0] != configured || all[1].ID != "zoom" {
 		t.Errorf("All = %v, %v", all, err)
@@ -144,15 +144,15 @@ func TestRegistryPrefersTheConfiguration(t *testing.T) {
 	r := client.NewRegistry(db, newClock().now)
 	s := settings()
 	s.Title, s.Auth = "Of the file", "none"
-	configured, err := s.Client()
+	configured, err := s.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Use([]*client.Client{configured})
+	r.Use([]*client.Client{configured}, client.Own{})
 	if c, err := r.Client(t.Context(), "agenda"); err != nil || c.Title != "Of the file" {
 		t.Errorf("Client = %v, %v, want that of the configuration", c, err)
 	}
-	r.Use(nil)
+	r.Use(nil, client.Own{})
 	if c, err := r.Client(t.Context(), "agenda"); err != nil || c.Title != "Agenda partagé" {
 		t.Errorf("when it is gone from the configuration, Client = %v, %v", c, err)
 	}
@@ -187,11 +187,12 @@ func TestRegistryRefusesARecordThatDoesNotHoldTogether(t *testing.T) {
 		"http":                      {ID: "agenda", Settings: strings.Replace(good, "https:", "http:", 1), Secret: hash},
 		"the gateway's own host":    {ID: "agenda", Settings: strings.Replace(good, "agenda.example.fr", "auth.example.fr", 1), Secret: hash},
 		"no secret":                 {ID: "agenda", Settings: good},
+		"the name of a service":     {ID: "mail", Settings: strings.Replace(good, `"agenda"`, `"mail"`, 1), Secret: hash},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := client.NewRegistry(&records{all: map[string]client.Record{"agenda": v}}, newClock().now)
-			r.Use(nil, own()...)
-			c, err := r.Client(t.Context(), "agenda")
+			r := client.NewRegistry(&records{all: map[string]client.Record{v.ID: v}}, newClock().now)
+			r.Use(nil, own())
+			c, err := r.Client(t.Context(), v.ID)
 			if !errors.Is(err, client.ErrUnknown) || c != nil || err.Error() == client.ErrUnknown.Error() {
 				t.Errorf("Client = %v, %v, want ErrUnknown, and why", c, err)
 			}

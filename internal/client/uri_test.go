@@ -15,12 +15,14 @@ func settings() client.Settings {
 }
 
 // own are hosts of the gateway.
-func own() []string { return []string{"auth.example.fr", "card.example.fr"} }
+func own() client.Own {
+	return client.Own{Hosts: []string{"auth.example.fr", "card.example.fr"}, Services: []string{"mail"}}
+}
 
 // problems returns what is said about a key.
 func problems(t *testing.T, s client.Settings, key string) string {
 	t.Helper()
-	c, err := s.Client(own()...)
+	c, err := s.Client(own())
 	if err == nil {
 		return ""
 	}
@@ -152,7 +154,7 @@ func TestRedirectURIsThatAreTaken(t *testing.T) {
 		"https://192.0.2.1/callback", "https://[2001:db8::1]:8443/callback", "https://xn--cole-9oa.example.fr/a/.well/b..c/%C3%A9", "https://intranet/callback",
 		"https://auth.example.fr.other.test/", "https://agenda.example.fr//callback",
 	}
-	c, err := s.Client(own()...)
+	c, err := s.Client(own())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,12 +169,12 @@ func TestRedirectURIsThatAreTaken(t *testing.T) {
 func TestF1AnsweredAtItsOwnURIsAlone(t *testing.T) {
 	s := settings()
 	s.PostLogoutRedirectURIs = []string{"https://agenda.example.fr/bye"}
-	web, err := s.Client()
+	web, err := s.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.Native, s.RedirectURIs = true, []string{"http://127.0.0.1/callback", "http://[::1]:1/callback", "fr.example.agenda:/callback"}
-	native, err := s.Client()
+	native, err := s.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +247,7 @@ func TestF10BackchannelIsNotInPrivateNetworks(t *testing.T) {
 	}
 	s := settings()
 	s.BackchannelLogoutURI, s.BackchannelNetworks = "https://10.1.2.3/logout", []string{"10.1.2.0/24", "fd00::1"}
-	c, err := s.Client()
+	c, err := s.Client(client.Own{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,16 @@ func (h Hosts) Own() []string {
 	return slices.DeleteFunc([]string{h.Auth, h.Card, h.BrowserCard, h.ClientCert}, func(name string) bool { return name == "" })
 }
 
-// readClients reads the section clients. hosts and seal_keys have been read.
+// Own returns what is the gateway's and no client's.
+func (g *Gateway) Own() client.Own {
+	own := client.Own{Hosts: g.Hosts.Own()}
+	for _, s := range g.Services {
+		own.Services = append(own.Services, s.Name)
+	}
+	return own
+}
+
+// readClients reads the section clients. hosts, services and seal_keys have been read.
 func readClients(top *section, g *Gateway) {
 	ids := &claims{what: "client id"}
 	g.Clients = list(top, "clients", func(v value) (Client, error) {
@@ -35,7 +44,7 @@ func readClients(top *section, g *Gateway) {
 		if err != nil {
 			return Client{}, err
 		}
-		c := readClient(s, g.Hosts.Own())
+		c := readClient(s, g.Own())
 		ids.add(c.ID, s.at("id"))
 		return c, nil
 	})
@@ -49,7 +58,7 @@ func readClients(top *section, g *Gateway) {
 // places is where the parts of a client's settings stand, by their keys.
 type places map[string]value
 
-func readClient(s *section, own []string) Client {
+func readClient(s *section, own client.Own) Client {
 	at := places{}
 	c := Client{Settings: client.Settings{
 		ID:          required(s, "id", "the client_id that the service sends", value.text),
@@ -82,7 +91,7 @@ func readClient(s *section, own []string) Client {
 }
 
 // check reports what is wrong with settings that could be read.
-func (c *Client) check(s *section, own []string, at places) {
+func (c *Client) check(s *section, own client.Own, at places) {
 	secret := s.at("secret_file")
 	given := secret.node != nil && !isOff(secret)
 	if c.Auth == string(client.SharedSecret) && !given {
@@ -90,7 +99,7 @@ func (c *Client) check(s *section, own []string, at places) {
 	} else if c.Auth != string(client.SharedSecret) && given {
 		secret.reportf("auth: client_secret expected beside it; leave it out, or set auth")
 	}
-	_, err := c.Settings.Client(own...)
+	_, err := c.Settings.Client(own)
 	var refused *client.Refused
 	if !errors.As(err, &refused) {
 		return
@@ -213,7 +222,7 @@ func ReadJWKS(name string) (json.RawMessage, error) {
 func (g *Gateway) LoadClients() ([]*client.Client, error) {
 	var all []*client.Client
 	for _, s := range g.Clients {
-		c, err := s.Settings.Client(g.Hosts.Own()...)
+		c, err := s.Settings.Client(g.Own())
 		if err != nil {
 			return nil, fmt.Errorf("client %q: %w", s.ID, err)
 		}

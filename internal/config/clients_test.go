@@ -144,6 +144,7 @@ func TestClientsThatAreWrong(t *testing.T) {
 		"no keys":                   {"seal_keys: seal.keys", "seal_keys: off", "seal_keys: missing: the file of keys for the tokens of clients"},
 		"no id":                     {"  - id: agenda\n    title", "  - title", "clients[0].id: missing"},
 		"an id with a space":        {"id: agenda", `id: "a b"`, "clients[0].id: 1 to 64 letters"},
+		"the name of a service":     {"id: lab", "id: mail", `clients[1].id: another name than that of a service behind the gateway expected, "mail" given`},
 		"the same id":               {"id: lab", "id: agenda", `clients[1].id: a client id of its own expected, "agenda" given`},
 		"no title":                  {"    title: Agenda partagé\n", "", "clients[0].title: missing"},
 		"http":                      {"https://agenda", "http://agenda", "clients[0].redirect_uris[0]: https expected, http given"},

@@ -27,7 +27,7 @@ func TestExampleOfGateway(t *testing.T) {
 	write(t, filepath.Join(dir, "crl/racine-fort.crl"), "a list", 0o644)
 	write(t, filepath.Join(dir, "seal.keys"), sealKey(), 0o600)
 	write(t, filepath.Join(dir, "psc-secret"), "a secret\n", 0o600)
-	writeClient(t, dir, "agenda")
+	writeClient(t, dir, "planning")
 	write(t, filepath.Join(dir, "smtp-password"), "a password\n", 0o600)
 	write(t, filepath.Join(dir, "mail.svg"), `<svg xmlns="http://www.w3.org/2000/svg"/>`, 0o644)
 

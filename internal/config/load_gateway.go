@@ -55,6 +55,9 @@ func readGateway(top *section) *Gateway {
 	atLeastOne(top, "tls", "at least one cert and its key")
 	g.Card = readCard(top.sub("card"))
 	services := readServices(top, names)
+	for _, s := range services {
+		g.Services = append(g.Services, s.Service)
+	}
 	g.Session = readSession(top.sub("session"))
 	g.Accounts = readAccounts(top.sub("accounts"), top.at("mail").node != nil)
 	g.Passwords = readPasswords(top.sub("passwords"))
@@ -71,9 +74,6 @@ func readGateway(top *section) *Gateway {
 	top.close()
 
 	checkLoops(g, services, names)
-	for _, s := range services {
-		g.Services = append(g.Services, s.Service)
-	}
 	checkCoverage(pairs, names)
 	for _, p := range pairs {
 		g.TLS = append(g.TLS, p.KeyPair)

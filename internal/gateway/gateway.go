@@ -146,7 +146,7 @@ func (g *Gateway) assemble(c Config) (err error) {
 	}
 	g.judge.use(p.verdicts)
 	g.useMail(p.registration)
-	g.clients.Use(c.Materials.Clients, c.Gateway.Hosts.Own()...)
+	g.clients.Use(c.Materials.Clients, c.Gateway.Own())
 	g.parts.Store(p)
 	g.metrics.Loaded(c.Now())
 	return nil

@@ -131,7 +131,7 @@ func (g *Gateway) install(p *parts) (err error) {
 	}
 	g.judge.use(p.verdicts)
 	g.useMail(p.registration)
-	g.clients.Use(p.materials.Clients, p.config.Hosts.Own()...)
+	g.clients.Use(p.materials.Clients, p.config.Own())
 	g.sessions.SetLimits(p.config.Session.Idle, p.config.Session.Absolute)
 	old := g.parts.Swap(p)
 	select {

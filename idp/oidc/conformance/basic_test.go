@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"promess/authgw/internal/client"
 )
 
 // oidcc-basic-certification-test-plan.
@@ -117,7 +119,7 @@ func idTokenUnsigned(t *testing.T, s *suite) {
 	}
 	c := first()
 	c.ID, c.Signing = "unsigned", "none"
-	if _, err := c.Client(); err == nil {
+	if _, err := c.Client(client.Own{}); err == nil {
 		t.Error("a client has ID tokens without signatures")
 	}
 }

@@ -91,7 +91,7 @@ func redirectURIQueryAdded(t *testing.T, s *suite) {
 func redirectURIFragment(t *testing.T, _ *suite) {
 	c := first()
 	c.RedirectURIs = []string{callback + "#fragment"}
-	if _, err := c.Client(); err == nil || !strings.Contains(err.Error(), "redirect_uris[0]") {
+	if _, err := c.Client(client.Own{}); err == nil || !strings.Contains(err.Error(), "redirect_uris[0]") {
 		t.Errorf("Client = %v, want the redirect URI refused", err)
 	}
 }

@@ -99,7 +99,7 @@ func (s *suite) fill(t *testing.T) {
 // register makes a client of settings, in the place of one of the same id.
 func (s *suite) register(t *testing.T, settings client.Settings) {
 	t.Helper()
-	c, err := settings.Client(idptest.Host)
+	c, err := settings.Client(client.Own{Hosts: []string{idptest.Host}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func (s *suite) register(t *testing.T, settings client.Settings) {
 	for _, c := range s.clients {
 		all = append(all, c)
 	}
-	s.registry.Use(all)
+	s.registry.Use(all, client.Own{})
 }
 
 // endpoint is one that discovery names.
