@@ -76,8 +76,7 @@ func TestF12ScopesRevealTheirClaims(t *testing.T) {
 	}
 }
 
-// A service made for Pro Santé Connect reads what it reads there: the names and shapes are those of the sample beside this repository's
-// documents, /work/shared/psc/userinfo.json (facts, "What comes back").
+// A service made for Pro Santé Connect reads what it reads there: the names and shapes are those of its userinfo.
 func TestPSCScopeHasTheNamesOfProSanteConnect(t *testing.T) {
 	f := newFront(t, agenda())
 	v := worker(t, f)
