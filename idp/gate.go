@@ -271,7 +271,7 @@ func (g *Gate) enter(w http.ResponseWriter, r *http.Request) {
 		g.fault(w, r, "enter service", err)
 		return
 	}
-	s.Record(audit.Event{Kind: audit.ServiceEntered, Subject: v.Account.Subject, Session: v.ID, Service: g.service.Name, Source: Source(r)})
+	s.Note(audit.Event{Kind: audit.ServiceEntered, Subject: v.Account.Subject, Session: v.ID, Service: g.service.Name, Source: Source(r)})
 	s.ClearBrowserState(w)
 	setSessionCookie(w, secret)
 	if !isLocalPath(path) { // unreachable: startLogin sealed it

@@ -274,7 +274,7 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 			return
 		}
 	}
-	s.Record(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
+	s.Note(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)
 	if cookie != nil {
 		http.SetCookie(w, cookie)
