@@ -132,6 +132,7 @@ func (p *Provider) withdraw(w http.ResponseWriter, r *http.Request) {
 	}
 	id := q.Get("client")
 	err = p.Store.Withdraw(r.Context(), v.Account.Subject, id, p.Now())
+	p.back.cache.dropClient(id) // other gateways hear of it
 	switch {
 	case errors.Is(err, store.ErrNotFound): // over already: it is what was wanted
 	case err != nil:

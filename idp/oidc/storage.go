@@ -175,6 +175,9 @@ func (s storage) AuthRequestByCode(ctx context.Context, text string) (op.AuthReq
 	}
 	body, err := json.Marshal(c.granted)
 	if err == nil {
+		err = s.agreed(ctx, c.granted)
+	}
+	if err == nil {
 		err = s.open(ctx, store.Grant{ID: grantOfCode(text), Client: c.Client, Session: c.SID, SID: c.SID, Body: body}, c.granted)
 	}
 	if err != nil {
@@ -182,6 +185,18 @@ func (s storage) AuthRequestByCode(ctx context.Context, text string) (op.AuthReq
 	}
 	// What the client may have is looked at again: it may be less than a minute ago (E5).
 	return &byCode{given{granted: c.granted, client: c.Client, scopes: s.allowed(c.Scopes)}}, nil
+}
+
+// agreed refuses what the person has agreed to and withdrawn since the code was given.
+func (s storage) agreed(ctx context.Context, g granted) error {
+	if !s.client.Consent {
+		return nil
+	}
+	c, err := s.p.Store.ConsentTo(ctx, g.Account, s.client.ID)
+	if errors.Is(err, store.ErrNotFound) || err == nil && slices.ContainsFunc(g.Scopes, func(scope string) bool { return !slices.Contains(c.Scopes, scope) }) {
+		return badGrant("consent_withdrawn")
+	}
+	return err
 }
 
 // allowed returns those of some scopes that the client may have now.
