@@ -24,6 +24,7 @@ import (
 	"promess/authgw/idp"
 	"promess/authgw/internal/agent"
 	"promess/authgw/internal/cardwire"
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/config"
 	"promess/authgw/internal/gateway"
 	"promess/authgw/internal/softcard"
@@ -58,7 +59,9 @@ type Config struct {
 type Address struct {
 	Portal string // https URL of the auth host
 	Mail   string // https URL of the sample mailbox
-	Agent  string // http URL of the agent
+	// Planning is the https URL of the sample service that is not behind the gateway.
+	Planning string
+	Agent    string // http URL of the agent
 	// Messages is the http URL of the page that shows what the gateway sends.
 	Messages string
 	PIN      string
@@ -84,6 +87,7 @@ func Run(ctx context.Context, c Config) error {
 	group.Go(func() error { return serve(ctx, world.post.web, world.post) })
 	group.Go(func() error { return world.post.receive(ctx) })
 	group.Go(func() error { return serve(ctx, tls.NewListener(world.psc, world.pscTLS()), world.provider) })
+	group.Go(func() error { return world.planning.run(ctx, world.pscTLS()) })
 	world.introduce(c.Out)
 	if c.Ready != nil {
 		c.Ready(world.address())
@@ -105,6 +109,7 @@ type world struct {
 	services      []*sample
 	post          *post
 	psc           net.Listener
+	planning      *planning
 	gateway       *gateway.Gateway
 	agent         *agent.Server
 	certificate   tls.Certificate
@@ -144,7 +149,7 @@ func (w *world) assemble(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	w.config = w.gatewayConfig()
-	if w.certificate, err = w.pki.ServerCertificate(authHost, cardHost, mailHost, agendaHost, pscHost); err != nil {
+	if w.certificate, err = w.pki.ServerCertificate(authHost, cardHost, mailHost, agendaHost, pscHost, planningHost, "127.0.0.1"); err != nil {
 		return err
 	}
 	if w.provider, err = w.newPSC(); err != nil {
@@ -174,6 +179,9 @@ func (w *world) close() {
 	}
 	if w.psc != nil {
 		w.psc.Close()
+	}
+	if w.planning != nil {
+		w.planning.listener.Close()
 	}
 	if w.gateway != nil {
 		w.gateway.Close()
@@ -236,8 +244,12 @@ func (w *world) gatewayConfig() *config.Gateway {
 	}
 }
 
+// keySet is where services find the gateway's keys.
+func (w *world) keySet() keySet {
+	return keySet{url: w.config.Origin(authHost) + "/oauth/keys", dial: w.listener.Addr().String(), roots: w.pki.ServerRoots()}
+}
+
 func (w *world) makeServices(ctx context.Context) error {
-	keys := keySet{url: w.config.Origin(authHost) + "/oauth/keys", dial: w.listener.Addr().String(), roots: w.pki.ServerRoots()}
 	for _, s := range []config.Service{
 		{Name: "mail", Host: mailHost, Title: "Messagerie sécurisée", Description: "Boîte aux lettres MSSanté (exemple)", Home: "/"},
 		{Name: "agenda", Host: agendaHost, Title: "Agenda partagé", Description: "Un autre service du portail (exemple)", Home: "/"},
@@ -248,7 +260,7 @@ func (w *world) makeServices(ctx context.Context) error {
 		}
 		s.Backend = &url.URL{Scheme: "http", Host: l.Addr().String()}
 		w.config.Services = append(w.config.Services, s)
-		w.services = append(w.services, newSample(s, l, w.config.Origin(authHost), keys))
+		w.services = append(w.services, newSample(s, l, w.config.Origin(authHost), w.keySet()))
 	}
 	return nil
 }
@@ -280,6 +292,10 @@ func (w *world) makeGateway(ctx context.Context, c Config) error {
 		}
 		logos[s.Name] = idp.NewLogo("image/svg+xml", image)
 	}
+	var planning *client.Client
+	if w.planning, planning, err = w.newPlanning(ctx); err != nil {
+		return err
+	}
 	w.gateway, err = gateway.New(ctx, gateway.Config{
 		Gateway: w.config,
 		Materials: gateway.Materials{
@@ -290,8 +306,10 @@ func (w *world) makeGateway(ctx context.Context, c Config) error {
 			SealKeys:     keys,
 			PSCSecret:    pscSecret,
 			PSCRoots:     w.pki.ServerRoots(),
+			Clients:      []*client.Client{planning},
 		},
-		Audit: &auditPrinter{out: c.Out}, Log: c.Log, Prepare: prepare,
+		ClientRoots: w.pki.ServerRoots(),
+		Audit:       &auditPrinter{out: c.Out}, Log: c.Log, Prepare: prepare,
 	})
 	return err
 }
@@ -331,7 +349,7 @@ func (w *world) makeAgent(c Config) error {
 
 func (w *world) address() Address {
 	return Address{
-		Portal: w.config.Origin(authHost) + "/", Mail: w.config.Origin(mailHost) + "/", Agent: "http://" + w.agentListener.Addr().String(),
+		Portal: w.config.Origin(authHost) + "/", Mail: w.config.Origin(mailHost) + "/", Planning: w.planning.origin + "/", Agent: "http://" + w.agentListener.Addr().String(),
 		Messages: w.post.address(), PIN: pin, Key: w.key, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
 	}
 }

@@ -45,10 +45,10 @@ func (o *output) eventually(t *testing.T, want string) {
 	wait(t, "the output to say "+want, func() bool { return strings.Contains(o.String(), want) })
 }
 
-// wait polls for a condition, for 20 s at most.
+// wait polls for a condition, for a minute at most.
 func wait(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}
@@ -129,8 +129,8 @@ func (d *demonstration) browser(t *testing.T) *browser {
 	transport := &http.Transport{
 		TLSClientConfig: &tls.Config{RootCAs: d.Roots},
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if host, _, _ := net.SplitHostPort(address); strings.HasSuffix(host, ".localhost") {
-				address = d.Listen
+			if host, port, _ := net.SplitHostPort(address); strings.HasSuffix(host, ".localhost") {
+				address = net.JoinHostPort("127.0.0.1", port)
 			}
 			return new(net.Dialer).DialContext(ctx, network, address)
 		},
@@ -235,7 +235,7 @@ func TestDemonstration(t *testing.T) {
 			temp := t.TempDir()
 			t.Setenv("TMPDIR", temp)
 			d := run(t, demo.Config{Listen: freePort(t).String(), AgentPort: uint16(freePort(t).Port), PSS: pss})
-			for _, want := range []string{d.Portal, d.Mail, d.Agent, d.PIN, "Ctrl-C"} {
+			for _, want := range []string{d.Portal, d.Mail, d.Planning, d.Agent, d.PIN, "Ctrl-C"} {
 				if !strings.Contains(d.out.String(), want) {
 					t.Errorf("the introduction does not say %q:\n%s", want, d.out.String())
 				}
@@ -278,7 +278,7 @@ func TestDemonstration(t *testing.T) {
 
 			d.stop(t)
 			d.out.eventually(t, "nothing is left behind")
-			for _, address := range []string{d.Listen, strings.TrimPrefix(d.Agent, "http://")} {
+			for _, address := range []string{d.Listen, strings.TrimPrefix(d.Agent, "http://"), planningAddress(d)} {
 				if conn, err := net.DialTimeout("tcp", address, time.Second); err == nil {
 					conn.Close()
 					t.Errorf("something listens on %s still", address)

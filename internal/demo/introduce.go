@@ -33,6 +33,7 @@ func (w *world) introduce(out io.Writer) {
 
   Portal     %s
   Mailbox    %s
+  Planning   %s, not behind the gateway: it signs you in by OpenID Connect, and out when you sign out anywhere
   Agent      %s
   Messages   %s, her ordinary mailbox: what the gateway sends is there, and below
   Card       Jeanne MARTIN, médecin, RPPS %s; signs %s
@@ -40,7 +41,7 @@ func (w *world) introduce(out io.Writer) {
   Type r and Enter to pull the card out of its reader (the session ends), i to put it back, Ctrl-C to stop.
   Below are the audit events, as they happen.
 
-`, a.Mail, a.PIN, rpps, secret, a.Messages, a.Key, a.Portal, a.Mail, a.Agent, a.Messages, rpps, kind)
+`, a.Mail, a.PIN, rpps, secret, a.Messages, a.Key, a.Portal, a.Mail, a.Planning, a.Agent, a.Messages, rpps, kind)
 }
 
 // commands plays the hands of the person at the reader.

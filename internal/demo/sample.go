@@ -101,18 +101,22 @@ type keySet struct {
 	roots     *x509.CertPool
 }
 
-func (k keySet) fetch(ctx context.Context) (*jose.JSONWebKeySet, error) {
-	transport := &http.Transport{
+// client reaches the gateway, by whatever name.
+func (k keySet) client() *http.Client {
+	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, k.dial)
 		},
 		TLSClientConfig: &tls.Config{RootCAs: k.roots, MinVersion: tls.VersionTLS12}, DisableKeepAlives: true,
-	}
+	}}
+}
+
+func (k keySet) fetch(ctx context.Context) (*jose.JSONWebKeySet, error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, k.url, nil)
 	if err != nil {
 		return nil, err
 	}
-	answer, err := (&http.Client{Transport: transport, Timeout: 5 * time.Second}).Do(r)
+	answer, err := k.client().Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("fetch keys: %w", err)
 	}
