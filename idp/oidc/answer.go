@@ -40,7 +40,7 @@ func (p *Provider) give(w http.ResponseWriter, r *http.Request, i *inquiry, v st
 		granted: granted{
 			RedirectURI: i.RedirectURI, Scopes: i.Scopes, Nonce: i.Nonce, Challenge: i.Challenge,
 			Subject: p.subject(i.client, v.Account.Subject), Account: v.Account.Subject,
-			ACR: v.ACR, AMR: v.AMR, AuthTime: v.AuthTime.Unix(), SID: v.ID, // what happened, whatever was asked for (F13)
+			ACR: v.ACR, AMR: v.AMR, AuthTime: v.AuthTime.Unix(), SID: v.ID, Method: v.Method, CardType: v.CardType, // what happened, whatever was asked for (F13)
 		},
 		Client: i.client.ID, Until: p.Now().Add(codeLife).UnixMilli(),
 	})

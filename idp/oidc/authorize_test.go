@@ -35,7 +35,7 @@ func TestOpenSessionIsAnsweredAtOnce(t *testing.T) {
 	want := map[string]any{
 		"redirect_uri": frontCallback, "scopes": []any{"openid", "profile", "offline_access"}, "nonce": "n-1", "challenge": challenge,
 		"sub": v.Account.Subject, "account": v.Account.Subject, "acr": idp.ACRHardware, "amr": []any{"sc", "pin", "mfa"},
-		"auth_time": float64(f.Now().Unix()), "sid": v.ID,
+		"auth_time": float64(f.Now().Unix()), "sid": v.ID, "method": "card", "card_type": "CPS",
 	}
 	if diff := cmp.Diff(want, body(t, g.Body)); diff != "" {
 		t.Errorf("what it was given on (-want +got):\n%s", diff)

@@ -246,6 +246,7 @@ func (b *backend) code(tb testing.TB, id string, v store.Session, scopes ...stri
 	body, err := json.Marshal(map[string]any{
 		"redirect_uri": callback, "scopes": scopes, "nonce": "n-0S6_WzA2Mj", "challenge": base64.RawURLEncoding.EncodeToString(challenge[:]),
 		"sub": v.Account.Subject, "account": v.Account.Subject, "acr": v.ACR, "amr": v.AMR, "auth_time": v.AuthTime.Unix(), "sid": v.ID,
+		"method": v.Method, "card_type": v.CardType,
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -299,7 +299,7 @@ func (p *Provider) approve(r *http.Request, i *inquiry, v *store.Session, d stor
 	now := p.Now()
 	body, err := json.Marshal(granted{
 		Scopes: i.Scopes, Subject: p.subject(i.client, v.Account.Subject), Account: v.Account.Subject,
-		ACR: v.ACR, AMR: v.AMR, AuthTime: v.AuthTime.Unix(), SID: v.ID,
+		ACR: v.ACR, AMR: v.AMR, AuthTime: v.AuthTime.Unix(), SID: v.ID, Method: v.Method, CardType: v.CardType,
 	})
 	if err != nil {
 		return err

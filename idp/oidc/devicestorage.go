@@ -54,7 +54,7 @@ func (s storage) byDeviceCode(ctx context.Context, text string) (*byDevice, erro
 		return nil, err
 	}
 	s.device = hash
-	return &byDevice{byCode{given{granted: body, client: g.Client, scopes: s.allowed(body.Scopes)}}}, nil
+	return &byDevice{byCode{given{granted: body, client: g.Client, scopes: allowed(s.client, body.Scopes)}}}, nil
 }
 
 // deviceReplayed ends the family of a device code that comes again after its tokens were given (F3): somebody else has it too, and nobody knows who was

@@ -75,6 +75,9 @@ func (p *Provider) introspectRefresh(r *http.Request, c *client.Client, text str
 	if err != nil {
 		return nil, err
 	}
+	if !admitted(c.Rule, body, v) {
+		return inactive, nil
+	}
 	return json.Marshal(map[string]any{
 		"active": true, "iss": p.Issuer, "client_id": g.Client, "sub": body.Subject, "scope": strings.Join(strings.Fields(t.Scope), " "), "iat": t.Created.Unix(),
 		"exp": earliest(t.Expires, g.Expires, v.ExpiresAt).Unix(),

@@ -2,7 +2,11 @@ package oidc
 
 import (
 	"context"
+	"slices"
 
+	lib "github.com/zitadel/oidc/v3/pkg/oidc"
+
+	"promess/authgw/idp"
 	"promess/authgw/internal/client"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/web"
@@ -36,4 +40,16 @@ func neverAdmits(rule client.Rule, v *store.Session) string {
 		return "card_type"
 	}
 	return ""
+}
+
+// admitted says whether a client's rule, as it is now, admits what was given when it may have been another one: to the person as they are now, by the
+// login of then (E5).
+func admitted(rule client.Rule, g granted, v store.Session) bool {
+	v.Method, v.CardType = g.Method, g.CardType // the session may have moved on to another login
+	return neverAdmits(rule, &v) == "" && member(rule.CardTypes, g.CardType) && member(rule.Methods, g.Method) && idp.Level(g.ACR) >= idp.Level(ruleLevel(rule.Level))
+}
+
+// allowed returns those of some scopes that a client may have now.
+func allowed(c *client.Client, scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return scope != lib.ScopeOpenID && !slices.Contains(c.Scopes, scope) })
 }

@@ -41,8 +41,9 @@ func (p *Provider) access(ctx context.Context, text string) (*entry, error) {
 		return nil, err
 	}
 	v, err := p.Server.Sessions.ByID(ctx, g.Session, false)
+	var c *client.Client
 	if err == nil {
-		_, err = p.Clients.Client(ctx, g.Client) // one that the configuration no longer has is not told to anybody
+		c, err = p.Clients.Client(ctx, g.Client) // one that the configuration no longer has is not told to anybody
 	}
 	if errors.Is(err, idp.ErrNoSession) || errors.Is(err, client.ErrUnknown) {
 		return nil, errInactive
@@ -54,6 +55,10 @@ func (p *Provider) access(ctx context.Context, text string) (*entry, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !admitted(c.Rule, body, v) {
+		return nil, errInactive
+	}
+	t.Scope = strings.Join(allowed(c, strings.Fields(t.Scope)), " ")
 	return p.remember(text, t, g, body, v, generation), nil
 }
 

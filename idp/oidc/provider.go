@@ -122,4 +122,6 @@ type granted struct {
 	AMR         []string `json:"amr"`
 	AuthTime    int64    `json:"auth_time"` // Unix seconds
 	SID         string   `json:"sid"`
+	Method      string   `json:"method,omitempty"`    // of the session at the time, as the next
+	CardType    string   `json:"card_type,omitempty"` // empty: no card
 }

@@ -184,7 +184,7 @@ func (s storage) AuthRequestByCode(ctx context.Context, text string) (op.AuthReq
 		return nil, s.fail(err)
 	}
 	// What the client may have is looked at again: it may be less than a minute ago (E5).
-	return &byCode{given{granted: c.granted, client: c.Client, scopes: s.allowed(c.Scopes)}}, nil
+	return &byCode{given{granted: c.granted, client: c.Client, scopes: allowed(s.client, c.Scopes)}}, nil
 }
 
 // agreed refuses what the person has agreed to and withdrawn since the code was given.
@@ -197,11 +197,6 @@ func (s storage) agreed(ctx context.Context, g granted) error {
 		return badGrant("consent_withdrawn")
 	}
 	return err
-}
-
-// allowed returns those of some scopes that the client may have now.
-func (s storage) allowed(scopes []string) []string {
-	return slices.DeleteFunc(slices.Clone(scopes), func(scope string) bool { return scope != lib.ScopeOpenID && !slices.Contains(s.client.Scopes, scope) })
 }
 
 // grantOfCode is the id of the grant that the use of a code makes: another for each code, and the same for each use of one.
@@ -233,6 +228,9 @@ func (s storage) open(ctx context.Context, g store.Grant, body granted) error {
 	if errors.Is(err, idp.ErrNoSession) {
 		return badGrant("session_over")
 	}
+	if err == nil && !admitted(s.client.Rule, body, v) {
+		return badGrant("not_admitted")
+	}
 	if g.Expires.IsZero() {
 		g.Expires = v.ExpiresAt
 	}
@@ -263,7 +261,7 @@ func (s storage) TokenRequestByRefreshToken(ctx context.Context, text string) (o
 		return nil, s.fail(err)
 	}
 	s.old = t
-	return &byRefresh{given{granted: body, client: g.Client, scopes: s.allowed(strings.Fields(t.Scope))}}, nil // it may ask for less than it did
+	return &byRefresh{given{granted: body, client: g.Client, scopes: allowed(s.client, strings.Fields(t.Scope))}}, nil // it may ask for less than it did
 }
 
 // CreateAccessToken uses up the code for an access token.

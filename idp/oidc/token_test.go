@@ -9,7 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"promess/authgw/idp"
 	"promess/authgw/internal/audit"
+	"promess/authgw/internal/client"
 	"promess/authgw/internal/store"
 	"promess/authgw/internal/token"
 )
@@ -264,6 +266,70 @@ func TestARefreshMayAskForLess(t *testing.T) {
 	c.Refresh = false
 	b.add(c)
 	b.refresh(t, "agenda", got.word("refresh_token")).wantDenied(t, "a client that may refresh no more", http.StatusBadRequest, "unauthorized_client")
+}
+
+// E5: a rule that is made stricter holds for what was given before it, whatever made it so: the file of the configuration, and an old code, included. What
+// it still admits goes on, when the session has moved on to another login too.
+func TestE5AStricterRuleEndsWhatItDoesNotAdmit(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule client.Rule
+		good bool
+	}{
+		"the level of the login":    {client.Rule{Level: "two_factor"}, true},
+		"a higher level":            {client.Rule{Level: "hardware"}, false},
+		"its method":                {client.Rule{Methods: []string{"otp", "psc"}}, true},
+		"another method":            {client.Rule{Methods: []string{"card"}}, false},
+		"card types":                {client.Rule{CardTypes: []string{"CPS"}}, false},
+		"another profession":        {client.Rule{Professions: []string{"60"}}, false},
+		"another structure":         {client.Rule{Structures: []string{"10B0057881"}}, false},
+		"a level that nobody knows": {client.Rule{Level: "eidas9"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			database := sqliteFile(t)
+			b := newBackend(t, database, nil)
+			v := b.session(t, "s1")
+			v.Method, v.ACR, v.AMR = "otp", idp.ACRTwoFactor, []string{"pwd", "otp", "mfa"}
+			got := b.exchange(t, "agenda", b.code(t, "agenda", v, "openid", "profile", "offline_access")).wantTokens(t, "before the rule")
+			late := b.code(t, "agenda", v, "openid")
+
+			stricter := confidential("agenda")
+			stricter.Rule = c.rule
+			b.add(stricter)
+			next := newBackend(t, database, b) // with the new rule, as a gateway that has read its configuration again
+			for _, kind := range []string{"access_token", "refresh_token"} {
+				if next.active(t, "agenda", got.word(kind)) != c.good {
+					t.Errorf("the %s is active: %v, want %v", kind, !c.good, c.good)
+				}
+			}
+			me, code, again := next.me(t, got.word("access_token")), next.exchange(t, "agenda", late), next.refresh(t, "agenda", got.word("refresh_token"))
+			if c.good {
+				code.wantTokens(t, "the old code")
+				again.wantTokens(t, "the refresh token")
+			} else {
+				code.wantDenied(t, "the old code", http.StatusBadRequest, "invalid_grant")
+				again.wantDenied(t, "the refresh token", http.StatusBadRequest, "invalid_grant")
+			}
+			if (me.status == http.StatusOK) != c.good {
+				t.Errorf("userinfo = %d %s, want the claims: %v", me.status, me.text, c.good)
+			}
+		})
+	}
+}
+
+// E5, F12: what a client may ask for less, an access token of before reveals no more.
+func TestE5AnAccessTokenRevealsNoMoreThanItsClientMayHave(t *testing.T) {
+	database := sqliteFile(t)
+	b := newBackend(t, database, nil)
+	access := b.exchange(t, "agenda", b.code(t, "agenda", b.session(t, "s1"), "openid", "profile")).wantTokens(t, "exchange").word("access_token")
+	if me := b.me(t, access); me.word("family_name") != "MARTIN" {
+		t.Fatalf("userinfo = %s, want the name", me.text)
+	}
+	c := confidential("agenda")
+	c.Scopes = []string{"openid"}
+	b.add(c)
+	if me := newBackend(t, database, b).me(t, access); me.word("sub") != "u-s1" || me.json["family_name"] != nil {
+		t.Errorf("userinfo = %s, want the sub and no name", me.text)
+	}
 }
 
 func TestARefreshTokenIsGivenWhereItIsAskedFor(t *testing.T) {
