@@ -9,12 +9,14 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/version"
 	"io"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -262,5 +264,201 @@ func TestD19NoDirectory(t *testing.T) {
 		if strings.Contains(strings.ToLower(p.ImportPath), "ldap") {
 			t.Errorf("%s is linked: filters made of what people type need escaping, and tests of it (D19)", p.ImportPath)
 		}
+	}
+}
+
+// shipped returns the packages of the module that the commands are made of, each once.
+func shipped(t *testing.T) []pkg {
+	t.Helper()
+	var all []pkg
+	for _, p := range list(t, "-deps", "./cmd/authgw", "./cmd/cardagent") {
+		if p.ImportPath == module || strings.HasPrefix(p.ImportPath, module+"/") {
+			all = append(all, p)
+		}
+	}
+	if len(all) < 20 {
+		t.Fatalf("%d packages: not what the commands are made of", len(all))
+	}
+	return all
+}
+
+// inspect walks through the files of packages, those for other systems included.
+func inspect(t *testing.T, all []pkg, visit func(name string, set *token.FileSet, file *ast.File)) {
+	t.Helper()
+	for _, p := range all {
+		names, err := filepath.Glob(filepath.Join(p.Dir, "*.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			set := token.NewFileSet()
+			file, err := parser.ParseFile(set, name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			visit(name, set, file)
+		}
+	}
+}
+
+// imports says whether a file imports a package.
+func imports(file *ast.File, path string) bool {
+	return slices.ContainsFunc(file.Imports, func(s *ast.ImportSpec) bool { return s.Path.Value == `"`+path+`"` })
+}
+
+// TestF15NoSAML: whoever offers SAML takes this rule out, and puts tests of wrapping, of comments in names and of conditions in its place.
+func TestF15NoSAML(t *testing.T) {
+	for _, p := range list(t, "-deps", "./cmd/authgw", "./cmd/cardagent") {
+		if path := strings.ToLower(p.ImportPath); strings.Contains(path, "saml") || strings.Contains(path, "xmldsig") || strings.Contains(path, "etree") {
+			t.Errorf("%s is linked: SAML is not offered (F15)", p.ImportPath)
+		}
+	}
+}
+
+// TestA18NoOCSP: what is revoked, lists say. Whoever asks OCSP responders takes this rule out, and puts tests of the answers' signer, dates and status in its
+// place.
+func TestA18NoOCSP(t *testing.T) {
+	inspect(t, shipped(t), func(name string, _ *token.FileSet, file *ast.File) {
+		if imports(file, "golang.org/x/crypto/ocsp") || imports(file, "github.com/go-webauthn/x/revoke") {
+			t.Errorf("%s: answers of OCSP are read, and no test looks at who has signed them (A18)", name)
+		}
+	})
+}
+
+// TestG6NoShell: there are no hooks, and nobody's words reach a shell. authgw starts itself alone (for password hashes); the workstation also itself (for
+// card software) and dialog programs by their path, with arguments that no shell reads.
+func TestG6NoShell(t *testing.T) {
+	may := []string{module + "/internal/password", module + "/internal/agent/dialog", module + "/pkcs11"}
+	shells := []string{"sh", "bash", "dash", "ash", "cmd", "cmd.exe", "powershell", "powershell.exe", "pwsh", "env", "-c", "/c"}
+	all := shipped(t)
+	for _, p := range all {
+		for _, program := range []string{"os/exec", "plugin"} {
+			if slices.Contains(p.Imports, program) && !slices.Contains(may, p.ImportPath) {
+				t.Errorf("%s imports %s: what may start programs is on the list of this rule (G6)", p.ImportPath, program)
+			}
+		}
+	}
+	inspect(t, all, func(name string, set *token.FileSet, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				text := strings.Trim(n.Value, "\"`")
+				if n.Kind == token.STRING && imports(file, "os/exec") && slices.Contains(shells, strings.ToLower(filepath.Base(text))) {
+					t.Errorf("%s: %s beside os/exec: no shell is started (G6)", set.Position(n.Pos()), n.Value)
+				}
+			case *ast.SelectorExpr:
+				if strings.Contains(n.Sel.Name, "Sendmail") || n.Sel.Name == "StartProcess" || n.Sel.Name == "ForkExec" {
+					t.Errorf("%s: %s starts a program (G6)", set.Position(n.Pos()), n.Sel.Name)
+				}
+			}
+			return true
+		})
+	})
+}
+
+// TestC4PatternsAreOursAndAnchored: no pattern comes from a configuration, so there is none for a linter of it to refuse; and what decides whether a text
+// is good looks at all of it.
+func TestC4PatternsAreOursAndAnchored(t *testing.T) {
+	// These find a piece of a text, which is refused for it, or shown; they let nothing in.
+	finders := []string{"unsafeInURL", "returnValue", "escapePattern", "dotsPattern", "rules"}
+	literal := func(e ast.Expr) (text string, ok bool) {
+		ok = true
+		ast.Inspect(e, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.BasicLit:
+				text += strings.Trim(n.Value, "\"`")
+			case *ast.BinaryExpr, nil:
+			case *ast.Ident: // a constant of ours
+				ok = ok && n.Name == "AgentScheme"
+			default:
+				ok = false
+			}
+			return true
+		})
+		return text, ok
+	}
+	seen := 0
+	inspect(t, shipped(t), func(_ string, set *token.FileSet, file *ast.File) {
+		if !imports(file, "regexp") {
+			return
+		}
+		names := map[ast.Node]string{} // of the variables that patterns are
+		ast.Inspect(file, func(n ast.Node) bool {
+			if v, ok := n.(*ast.ValueSpec); ok {
+				for i, value := range v.Values {
+					names[value] = v.Names[i].Name
+				}
+			}
+			call, _ := n.(*ast.CallExpr)
+			if call == nil || len(call.Args) == 0 {
+				return true
+			}
+			sel, _ := call.Fun.(*ast.SelectorExpr)
+			if sel == nil {
+				return true
+			}
+			x, _ := sel.X.(*ast.Ident)
+			if x == nil || x.Name != "regexp" || sel.Sel.Name == "QuoteMeta" {
+				return true
+			}
+			seen++
+			text, ok := literal(call.Args[0])
+			switch {
+			case !ok:
+				t.Errorf("%s: a pattern that is not written here: whoever writes it forgets the anchors (C4)", set.Position(call.Pos()))
+			case slices.Contains(finders, names[call]):
+			case !strings.HasPrefix(text, "^") || !strings.HasSuffix(text, "$") || hasBareAlternative(text):
+				t.Errorf("%s: %q looks at a piece of a text: anchor it on both sides, or list it as one that finds (C4)", set.Position(call.Pos()), text)
+			}
+			return true
+		})
+	})
+	if seen < 20 {
+		t.Errorf("%d patterns found: the rule looks past them", seen)
+	}
+}
+
+// hasBareAlternative says whether a pattern has a | outside of parentheses, which takes an anchor away from the other side.
+func hasBareAlternative(pattern string) bool {
+	depth, class := 0, false
+	for i := 0; i < len(pattern); i++ {
+		switch c := pattern[i]; {
+		case c == '\\':
+			i++
+		case class:
+			class = c != ']'
+		case c == '[':
+			class = true
+		case c == '(':
+			depth++
+		case c == ')':
+			depth--
+		case c == '|' && depth == 0:
+			return true
+		}
+	}
+	return false
+}
+
+// leastGo is the oldest release of Go whose standard library has no hole that is known to reach here. Whoever releases raises it: what 'go version -m'
+// says of the binary, in go.dev/doc/devel/release, is what goes out with it.
+const leastGo = "go1.26.8"
+
+// TestG12TheToolchainIsPatched: TLS, certificates and HTTP are Go's, so that an old toolchain is a hole. The database of govulncheck is not in the
+// repository: run it where that can be reached.
+func TestG12TheToolchainIsPatched(t *testing.T) {
+	if v := runtime.Version(); version.IsValid(v) && version.Compare(v, leastGo) < 0 {
+		t.Errorf("built with %s: use %s or later, whose standard library has been mended since (G12)", v, leastGo)
+	}
+	data, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^go ([0-9.]+)$`).FindSubmatch(data)
+	if line == nil || version.Compare(version.Lang("go"+string(line[1])), version.Lang(leastGo)) < 0 {
+		t.Errorf("go.mod says %q: it lets an older Go than %s build", line, version.Lang(leastGo))
 	}
 }

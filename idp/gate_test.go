@@ -315,3 +315,22 @@ func TestOwnPathsNeverReachTheService(t *testing.T) {
 		t.Errorf("%d requests reached the service", n-reached)
 	}
 }
+
+// C2, C5: what goes without a session are the gateway's own paths alone. A path that only begins like one, has one further on, or names one behind a
+// question mark or a number sign, in whatever spelling, is the service's, and leads to the login; so is what other programs let pass.
+func TestC2C5OnlyOwnPathsGoWithoutASession(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	for _, path := range []string{
+		"/.authgwx", "/.authgw-x/enter", "/.authgw.x/enter", "/x/.authgw/enter", "/authgw/enter", // C5
+		"/inbox?/.authgw/enter", "/inbox?x=/.authgw/", "/inbox%23/.authgw/enter", "/inbox%3f/.authgw/enter", "/inbox;/.authgw/enter", "/?.authgw/", // C2
+		"/favicon.ico", "/robots.txt", "/.well-known/acme-challenge/x", "/ping", "/ready", "/healthz", "/login", "/oauth/token", "/auth/verify", "/static/x.css",
+	} {
+		if p := b.get(mail + path); p.status != http.StatusSeeOther || !strings.HasPrefix(p.location, auth+"/login?") {
+			t.Errorf("%s without a session = %d %s, want the login", path, p.status, p.location)
+		}
+	}
+	if n := w.backend.count(); n != 0 {
+		t.Errorf("%d requests reached the service", n)
+	}
+}

@@ -45,6 +45,24 @@ func TestE8SealedTextsOpenWhole(t *testing.T) {
 	}
 }
 
+// G7: what comes back from outside is believed when it was sealed here, with keys that no other installation has.
+func TestG7SealedTextsAreOfOneInstallation(t *testing.T) {
+	here, there := newFront(t), newFront(t)
+	for _, purpose := range []string{"authorization code", "access token"} {
+		text, err := oidc.NewSealer(there.ring, purpose).Seal("theirs")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got string
+		if oidc.NewSealer(here.ring, purpose).Open(text, &got) {
+			t.Errorf("a text of another installation opens as %s", purpose)
+		}
+		if !oidc.NewSealer(there.ring, purpose).Open(text, &got) || got != "theirs" {
+			t.Errorf("%s: it does not open where it was made", purpose)
+		}
+	}
+}
+
 // Texts of before a rotation open after it; after one because of a compromise, they do not.
 func TestSealedTextsFollowTheKeysOfTheRing(t *testing.T) {
 	f := newFront(t)

@@ -155,6 +155,31 @@ func (r *running) get(t *testing.T, path string) (status int, body string) {
 	return answer.StatusCode, string(data)
 }
 
+// G3, G4: nobody administers over HTTP, so there is nobody to be raised, and nothing that a page in a browser on the server's own machine could have done.
+// Commands do it, by whoever may read the configuration. The admin listener answers questions, and takes nothing.
+func TestG3G4TheAdminListenerTakesNothing(t *testing.T) {
+	r := newFiles(t).run(t)
+	client := http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	for _, path := range []string{"/", "/healthz", "/readyz", "/metrics", "/config", "/load", "/reload", "/stop", "/users", "/clients", "/keys", "/sessions"} {
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
+			q := must(t, func() (*http.Request, error) {
+				return http.NewRequest(method, r.admin+path, strings.NewReader(`{"role":"admin"}`))
+			})
+			q.Header.Set("Origin", "https://evil.example")
+			answer := must(t, func() (*http.Response, error) { return client.Do(q) })
+			answer.Body.Close()
+			if answer.StatusCode != http.StatusMethodNotAllowed && answer.StatusCode != http.StatusNotFound {
+				t.Errorf("%s %s = %d, want a refusal", method, path, answer.StatusCode)
+			}
+			for name := range answer.Header {
+				if strings.HasPrefix(name, "Access-Control-") {
+					t.Errorf("%s %s: %s is sent, which lets pages of others read", method, path, name)
+				}
+			}
+		}
+	}
+}
+
 func TestHealthAndReadiness(t *testing.T) {
 	f := newFiles(t)
 	r := f.run(t)
