@@ -72,7 +72,7 @@ func inOrder(all []*held, alg string, now time.Time) []*held {
 	return good
 }
 
-// CookieKeys are the keys of the cookies of logins in progress. They do not print, and do not change.
+// CookieKeys are the keys of the cookies of logins in progress, and what other keys follow from. They do not print, and do not change.
 type CookieKeys struct {
 	ids   []string
 	pairs [][]byte
