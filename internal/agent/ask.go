@@ -28,7 +28,7 @@ type question struct {
 // reader.
 func (l *login) askPIN(ctx context.Context, info TokenInfo, wrong bool) (string, error) {
 	if info.PINPad {
-		l.show(stepPad)
+		l.showPad(wrong, info.PINLast)
 		return "", nil
 	}
 	lo, hi := pinBounds(info)

@@ -185,9 +185,25 @@ func TestPINPad(t *testing.T) {
 		path := w.start()
 		w.step(path, "pad")
 		cards.keys <- wrongPIN
-		w.step(path, "pad")
+		w.step(path, "pad", "Wrong")
 		cards.keys <- rightPIN
 		w.until(path, "redirect")
+	})
+	t.Run("the last try is said before it is typed, to who starts anew as well", func(t *testing.T) {
+		cards := padCards{newCard(t, nil), make(chan string)}
+		w := newWorld(t, cards, nil)
+		path := w.start()
+		w.step(path, "pad")
+		cards.keys <- wrongPIN
+		w.step(path, "pad", "Wrong")
+		cards.keys <- wrongPIN
+		w.step(path, "pad", "Wrong", "Last")
+		w.browse("POST", path+"/cancel", nil, nil)
+		w.failsWith(path, "cancelled")
+		path = w.start()
+		w.step(path, "pad", "Last")
+		cards.keys <- wrongPIN
+		w.failsWith(path, "pin_locked")
 	})
 	t.Run("nobody types", func(t *testing.T) {
 		cards := padCards{newCard(t, nil), make(chan string)}

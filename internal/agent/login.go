@@ -35,6 +35,8 @@ type login struct {
 
 	mu       sync.Mutex
 	step     string
+	wrong    bool // stepPad: the PIN before was wrong
+	last     bool // stepPad: the next wrong one locks the card
 	holder   string
 	question *question // the person is asked something on the page
 	drawn    bool      // the next request is answered with a page, never with the redirect to the gateway
@@ -201,7 +203,14 @@ func (l *login) explain(ctx context.Context, card *cardWatch, err error) error {
 func (l *login) show(step string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.step = step
+	l.step, l.wrong, l.last = step, false, false
+}
+
+// showPad sends the person to the reader, which may have no words of its own for what the dialog and the page say.
+func (l *login) showPad(wrong, last bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.step, l.wrong, l.last = stepPad, wrong, last
 }
 
 func (l *login) succeed(code string) {

@@ -78,6 +78,8 @@ func (l *login) view() (target string, page web.Page, over bool) {
 		Origin:  l.gateway.gateway.Origin,
 		Holder:  holder,
 		Cancel:  loginPrefix + l.id + "/cancel",
+		Last:    l.last,
+		Wrong:   l.wrong,
 	}, false
 }
 

@@ -21,6 +21,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -436,15 +437,16 @@ func (w *world) failsWith(path, code string) answer {
 	return a
 }
 
-// step reloads the status page until it is at a step.
-func (w *world) step(path, step string) {
+// step reloads the status page until it is at a step and tells what it should, and nothing else, of Wrong and Last.
+func (w *world) step(path, step string, told ...string) {
 	w.t.Helper()
 	var a answer
 	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 		a = w.browse("GET", path, nil, nil)
-		if a.kind == "AgentStatusPage" && a.text("Step") == step {
+		if a.kind == "AgentStatusPage" && a.text("Step") == step &&
+			(a.text("Wrong") == "true") == slices.Contains(told, "Wrong") && (a.text("Last") == "true") == slices.Contains(told, "Last") {
 			return
 		}
 	}
-	w.t.Fatalf("page = %d %s %s, want step %s\n%s", a.status, a.kind, a.page, step, w.log)
+	w.t.Fatalf("page = %d %s %s, want step %s that tells %q\n%s", a.status, a.kind, a.page, step, told, w.log)
 }

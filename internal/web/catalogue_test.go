@@ -238,6 +238,21 @@ func TestEveryAgentStepHasItsSentence(t *testing.T) {
 	}
 }
 
+// A reader's pad may have no display, and none says in French what another wrong PIN does.
+func TestPadTellsOfAWrongPINAndOfTheLastTry(t *testing.T) {
+	p := pages(t, web.Site{Agent: true})
+	for _, lang := range []string{"fr", "en"} {
+		all := texts(t, lang)
+		for _, page := range []web.AgentStatusPage{{}, {Wrong: true}, {Last: true}, {Wrong: true, Last: true}} {
+			page.Step = "pad"
+			body := render(t, p, lang, 200, page).Body.String()
+			if strings.Contains(body, all["agent_pin.wrong"]) != page.Wrong || strings.Contains(body, all["agent_pin.last"]) != page.Last {
+				t.Errorf("%s: wrong %v, last %v; the page says:\n%s", lang, page.Wrong, page.Last, body)
+			}
+		}
+	}
+}
+
 // Keys that a template makes from a word begin with one of these.
 var madeKeys = regexp.MustCompile(`^(error|agent_error|told|client_refused_reason|device_problem|device_outcome|method|notice|unavailable|mode|profession|agent_step|agent_status|fact|problem|account_notice|level|reason|factor|enrol|passkey_problem|phone_end|time|month|otp_way|otp_problem|otp_code_problem|password_problem|invitation_problem|totp_problem|wait_for)\.`)
 

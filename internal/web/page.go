@@ -338,6 +338,8 @@ type AgentStatusPage struct {
 	Origin  string // its origin, as the configuration of the agent has it
 	Holder  string // of the card, once known
 	Cancel  string // action of the cancel form
+	Last    bool   // pad: the next wrong PIN locks the card
+	Wrong   bool   // pad: the one before was wrong
 }
 
 // AgentPINPage asks for the PIN on the agent's own page.

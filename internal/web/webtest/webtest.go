@@ -102,6 +102,7 @@ func Samples() map[string]web.Page {
 		"error level":    web.ErrorPage{Code: "level_too_low", RetryURL: "/login", Person: &person},
 		"error bare":     web.ErrorPage{Code: "not_found"},
 		"agent status":   web.AgentStatusPage{Step: "dialog", Gateway: "ProMess", Origin: "https://auth.example", Holder: "Jeanne Martin", Cancel: "/cancel/x"},
+		"agent pad":      web.AgentStatusPage{Step: "pad", Gateway: "ProMess", Origin: "https://auth.example", Holder: "Jeanne Martin", Cancel: "/cancel/x", Last: true, Wrong: true},
 		"agent pin":      web.AgentPINPage{Gateway: "ProMess", Origin: "https://auth.example", Holder: "Jeanne Martin", Action: "/pin/x", Cancel: "/cancel/x", Min: 4, Max: 4, Last: true, Wrong: true},
 		"agent choice":   web.AgentChoicePage{Gateway: "ProMess", Origin: "https://auth.example", Action: "/choice/x", Cancel: "/cancel/x", Tokens: []web.AgentToken{{Value: "1", Holder: "Jeanne Martin", Serial: "2800636234", Reader: "Reader 0"}}},
 		"agent error":    web.AgentErrorPage{Code: "card_software", Detail: "CKR_DEVICE_ERROR", RetryURL: "https://auth.example/login"},
