@@ -33,6 +33,7 @@ func TestAttacks(t *testing.T) {
 	}{
 		{"a login that somebody else began signs nobody in", (*world).relayed},
 		{"a code that was used once is worth nothing", (*world).codeTwice},
+		{"the address by which a browser came back opens nothing again, there and elsewhere", (*world).addressAgain},
 		{"the certificate of a signature key, shown by an agent that does not care", (*world).roguePresents},
 		{"an agent without a certificate", (*world).rogueWithout},
 		{"start requests that a browser of this person did not make", (*world).foreignStarts},
@@ -174,6 +175,33 @@ func (w *world) codeTwice(t *testing.T) {
 	}
 }
 
+// addressAgain opens the address that the agent sent the browser to once more, after the login.
+func (w *world) addressAgain(t *testing.T) {
+	w.insertDoctor(t)
+	_, signedIn := w.startLogin(t, w.mail("/inbox"))
+	visited := signedIn.visits(t)
+	signedIn.enterPIN(t, "1234")
+	signedIn.awaitURL(t, w.mail("/inbox"))
+	address := visited.find(t, w.auth(cardwire.CallbackPath))
+	before := len(w.events(t, audit.LoginSucceeded))
+
+	stranger := w.browser.browser(t)
+	for who, b := range map[string]*tab{"the browser itself": signedIn, "another one": stranger} {
+		b.open(t, address)
+		b.await(t, "Cette connexion n’est plus valable")
+		if event := w.lastEvent(t, audit.LoginRefused); event.Reason != "code_unknown" {
+			t.Errorf("%s: audited reason %q, want code_unknown", who, event.Reason)
+		}
+	}
+	if after := len(w.events(t, audit.LoginSucceeded)); after != before {
+		t.Errorf("%d more logins succeeded, want none", after-before)
+	}
+	stranger.open(t, w.mail("/inbox"))
+	stranger.await(t, "Se connecter avec ma carte CPS")
+	signedIn.open(t, w.mail("/inbox")) // and nobody is signed out by it
+	signedIn.await(t, "Boîte de réception", "ARTAGNAN")
+}
+
 // browserAtRogue opens the login in Chromium with a listener in the agent's place, and returns the tab with the handle.
 func (w *world) browserAtRogue(t *testing.T) (*tab, string) {
 	t.Helper()
@@ -273,6 +301,11 @@ func (w *world) foreignStarts(t *testing.T) {
 		tab := w.browser.browser(t)
 		tab.open(t, w.agentURL(cardwire.StartPath+"evil/"+strings.Repeat("A", 43)))
 		tab.await(t, "Service inconnu de ce poste", "Votre carte n’a pas été utilisée")
+	})
+	t.Run("Host of a name that resolves to 127.0.0.1, in a browser", func(t *testing.T) {
+		tab := w.browser.browser(t)
+		tab.open(t, fmt.Sprintf("http://rebound.%s:%d%s", domain, w.agentPort, start))
+		tab.await(t, "Demande refusée")
 	})
 	t.Run("process of another user", func(t *testing.T) {
 		out, err := asAnotherUser(t, mustFind(t, "curl", "curl"), "--silent", "--max-time", "20", "--noproxy", "*",

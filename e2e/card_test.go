@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -23,6 +24,7 @@ func TestCard(t *testing.T) {
 		run  func(*world, *testing.T)
 	}{
 		{"the right PIN opens the page that was asked for", (*world).rightPIN},
+		{"the login page offers no way that is not configured", (*world).onlyConfigured},
 		{"one login opens every service, one sign-out closes them all", (*world).signOut},
 		{"wrong PIN, last try, locked", (*world).wrongPIN},
 		{"a PIN of the wrong shape does not reach the card", (*world).shapeOfPIN},
@@ -71,6 +73,22 @@ func (w *world) rightPIN(t *testing.T) {
 	// A virtual card signs PSS, so TLS 1.3 was used.
 	if log := w.gateway.out.String(); !strings.Contains(log, `"tls":"TLS 1.3"`) {
 		t.Error("the gateway saw no card over TLS 1.3")
+	}
+}
+
+func (w *world) onlyConfigured(t *testing.T) {
+	tab := w.browser.browser(t)
+	tab.open(t, w.mail("/"))
+	tab.await(t, "Se connecter avec ma carte CPS")
+	offered := tab.evaluate(`Array.from(document.querySelectorAll("main form[action^='/login/']"), f => f.getAttribute("action")).join(" ")`)
+	if want := "/login/card /login/card/browser"; offered != want {
+		t.Errorf("the page offers %q, want %q", offered, want)
+	}
+	c := w.client(t)
+	for _, name := range []string{"otp", "qr", "psc", "passkey"} {
+		if answer, _ := send(t, c, http.MethodPost, w.auth("/login/"+name), "application/x-www-form-urlencoded", ""); answer.StatusCode != http.StatusNotFound {
+			t.Errorf("POST /login/%s: %s, want 404", name, answer.Status)
+		}
 	}
 }
 
