@@ -51,7 +51,7 @@ func TestGatewayTroubleIsToldByItsOwnPage(t *testing.T) {
 			g.handle(cardwire.FetchPath, slow)
 		}, "gateway_unreachable", ""},
 		{"it is slow with the proof", func(c *agent.Config, g *gateway) {
-			c.GatewayTimeout, c.CardTimeout = 500*time.Millisecond, 500*time.Millisecond
+			c.GatewayTimeout, c.CardTimeout = time.Second, 5*time.Second // the card must have signed by then
 			g.handle(cardwire.ProvePath, slow)
 		}, "gateway_unreachable", ""},
 		{"it is not there", func(c *agent.Config, _ *gateway) { c.Gateways[0].Dial = closedPort(t) }, "gateway_unreachable", ""},
@@ -74,7 +74,7 @@ func TestGatewayTroubleIsToldByItsOwnPage(t *testing.T) {
 			card := newCard(t, nil)
 			w := newWorld(t, card, test.change)
 			path := w.start()
-			for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
 				a := w.browse("GET", path, nil, nil)
 				if a.kind == "AgentPINPage" {
 					w.givePIN(path, rightPIN)

@@ -113,7 +113,7 @@ func TestKeysAreTriedInOrderWithoutANewPIN(t *testing.T) {
 	t.Run("a signature that does not come is given up", func(t *testing.T) {
 		card := newCard(t, nil)
 		w := newWorld(t, changedCards{Card: card, sign: func(crypto.Signer, []byte, crypto.SignerOpts) ([]byte, error) { select {} }},
-			func(c *agent.Config, _ *gateway) { c.CardTimeout = 100 * time.Millisecond })
+			func(c *agent.Config, _ *gateway) { c.CardTimeout = 2 * time.Second })
 		path := w.start()
 		w.until(path, "AgentPINPage")
 		w.givePIN(path, rightPIN)

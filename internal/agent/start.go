@@ -16,7 +16,7 @@ const secretBytes = 32
 // start answers a browser that a gateway sent here. Whoever made the link is not known, so nothing of it counts but the name
 // of a gateway, which must be one of the configuration, and a handle, which that gateway must know.
 func (s *Server) start(ctx context.Context, w http.ResponseWriter, r *http.Request) {
-	if !s.starts.Allow() {
+	if !s.starts.AllowN(s.config.Now(), 1) {
 		w.Header().Set("Retry-After", "2")
 		s.refuse(w, r, http.StatusTooManyRequests, "busy")
 		return

@@ -107,7 +107,8 @@ func TestOneLoginAtATime(t *testing.T) {
 }
 
 func TestStartsAreSlowedDown(t *testing.T) {
-	w := newWorld(t, newCard(t, nil), nil)
+	at := time.Now()
+	w := newWorld(t, newCard(t, nil), func(c *agent.Config, _ *gateway) { c.Now = func() time.Time { return at } })
 	for range 50 {
 		a := w.browse("GET", cardwire.StartPath+"other/"+theHandle, nil, nil)
 		if a.status == http.StatusTooManyRequests && a.text("Code") == "busy" && a.header.Get("Retry-After") != "" {
@@ -167,13 +168,13 @@ func TestMain(m *testing.M) {
 }
 
 func knock(address string) int {
-	conn, err := net.DialTimeout("tcp", address, 5*time.Second)
+	conn, err := net.DialTimeout("tcp", address, patience)
 	if err != nil {
 		fmt.Println(err)
 		return 1
 	}
 	defer conn.Close()
-	conn.SetDeadline(time.Now().Add(5 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	fmt.Fprintf(conn, "GET %sauthgw/%s HTTP/1.1\r\nHost: %s\r\n\r\n", cardwire.StartPath, theHandle, address)
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
