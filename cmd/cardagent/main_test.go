@@ -144,12 +144,25 @@ func TestServeSaysWhenThePortIsTaken(t *testing.T) {
 	}
 }
 
+// printed is an output that tells of each line.
+type printed struct {
+	bytes.Buffer
+	tell func()
+}
+
+func (p *printed) Write(b []byte) (int, error) {
+	defer p.tell()
+	return p.Buffer.Write(b)
+}
+
 func TestServePrintsItsAddressAndEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	code, stdout, stderr := run(ctx, "", "serve", "--config", writeConfig(t, 0, caPEM(t)))
-	if code != cli.ExitOK || !strings.HasPrefix(stdout, "cardagent listens on http://127.0.0.1:") {
-		t.Errorf("serve = %d %q %q, want 0 and its address", code, stdout, stderr)
+	out, errs := printed{tell: cancel}, bytes.Buffer{}
+	args := []string{"serve", "--config", writeConfig(t, 0, caPEM(t))}
+	code := cli.Run(ctx, "cardagent", about, commands(), args, cli.Streams{In: strings.NewReader(""), Out: &out, Err: &errs})
+	if code != cli.ExitOK || !strings.HasPrefix(out.String(), "cardagent listens on http://127.0.0.1:") {
+		t.Errorf("serve = %d %q %q, want 0 and its address", code, out.String(), errs.String())
 	}
 }
 
