@@ -30,7 +30,7 @@ const (
 	host   = "mail.test"
 	origin = "https://mail.test"
 	// patience bounds every wait of a test; nothing waits that long unless it fails.
-	patience = 20 * time.Second
+	patience = 30 * time.Second
 )
 
 // jeanne is who is signed in unless a test says otherwise. Her name has letters that Latin-1 and UTF-8 write differently.

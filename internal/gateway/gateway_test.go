@@ -3,8 +3,10 @@ package gateway_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptrace"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -298,11 +300,18 @@ func TestRunEndsThoughAnAgentWaits(t *testing.T) {
 	r := f.run(t)
 	p := r.person(t, f.card(t, testpki.Card{}))
 	_, _, secrets := p.logIn()
-	answered := make(chan error, 1)
+	sent, answered := make(chan struct{}), make(chan error, 1)
+	wrote := sync.OnceFunc(func() { close(sent) })
+	p.agent.Transport = traced{p.agent.Transport, &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { wrote() }}}
 	go func() {
 		var w cardwire.Watched
 		answered <- p.tell(auth+cardwire.WatchPath, cardwire.Watch{Token: secrets[2], Card: cardwire.CardPresent}, &w)
 	}()
+	select {
+	case <-sent: // or it would come to a gateway that takes no connections any more
+	case err := <-answered:
+		t.Fatalf("the watch was not sent: %v", err)
+	}
 	select {
 	case err := <-answered:
 		t.Fatalf("the watch was answered at once: %v", err)
@@ -322,6 +331,16 @@ func TestRunEndsThoughAnAgentWaits(t *testing.T) {
 	if err := <-answered; err != nil {
 		t.Errorf("the agent got no answer: %v", err)
 	}
+}
+
+// traced is a transport that tells of what it does.
+type traced struct {
+	http.RoundTripper
+	trace *httptrace.ClientTrace
+}
+
+func (t traced) RoundTrip(r *http.Request) (*http.Response, error) {
+	return t.RoundTripper.RoundTrip(r.WithContext(httptrace.WithClientTrace(r.Context(), t.trace)))
 }
 
 // Two gateways on one database: what one opens the other knows, and what one ends is over on both.

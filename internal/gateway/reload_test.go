@@ -27,7 +27,7 @@ import (
 )
 
 // patience bounds every wait; nothing waits that long unless it fails.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // save writes the configuration as an operator would, to a file beside and then by renaming.
 func (f *files) save(t *testing.T) {
