@@ -318,6 +318,38 @@ func TestStalls(t *testing.T) {
 	}
 }
 
+// told is a connection that tells when it is closed.
+type told struct {
+	net.Conn
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (c *told) Close() error {
+	c.once.Do(func() { close(c.closed) })
+	return c.Conn.Close()
+}
+
+// A26: so is who asks, and does not take the answer.
+func TestAnswerThatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+		w := startOn(t, l, 0, http.HandlerFunc(who))
+		client, server := net.Pipe()
+		defer client.Close()
+		conn := &told{Conn: server, closed: make(chan struct{})}
+		l.conns <- conn
+		c := w.config(auth, "http/1.1")
+		c.MaxVersion = tls.VersionTLS12 // with TLS 1.3 the server's tickets come after the handshake, and would wait instead
+		say(t, client, c, "GET / HTTP/1.1\r\nHost: auth.test\r\n\r\n")
+		began := time.Now()
+		<-conn.closed
+		if took, want := time.Since(began), vhost.WriteTimeout; took < want || took > want+6*time.Second { // 5 s: for a farewell of TLS
+			t.Errorf("let go after %v, want %v", took, want)
+		}
+	})
+}
+
 func readAll(c net.Conn) func() error {
 	return func() error { _, err := io.Copy(io.Discard, c); return err }
 }
