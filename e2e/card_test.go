@@ -209,7 +209,15 @@ func (w *world) pulledAtPIN(t *testing.T) {
 	card := w.insertDoctor(t)
 	_, tab := w.startLogin(t, w.mail("/"))
 	tab.await(t, "Saisissez votre code porteur")
+	const over = `"outcome":"card_removed"`
+	before := strings.Count(w.agent.out.String(), over)
 	card.Close()
+	eventually(t, "the agent ends the login", func() error {
+		if strings.Count(w.agent.out.String(), over) == before {
+			return fmt.Errorf("it does not say that the card is gone")
+		}
+		return nil
+	})
 	// The page with the question does not reload while somebody types; what is sent then is not given to a card.
 	tab.enterPIN(t, "1234")
 	tab.await(t, "Carte retirée", "Insérez-la de nouveau")
