@@ -8,9 +8,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 
 	"promess/authgw/internal/audit"
@@ -35,6 +38,7 @@ func TestBrowserCard(t *testing.T) {
 		key, cert := w.doctor(t)
 		c := w.chromiumWithCertificate(t, key, cert)
 		tab := c.browser(t)
+		proofs := tab.redirectsFrom(t, w.origin("cps"))
 		tab.open(t, w.mail("/inbox?q=1"))
 		tab.click(t, "form[action='/login/card/browser'] button")
 		tab.awaitURL(t, w.mail("/inbox?q=1"))
@@ -52,7 +56,10 @@ func TestBrowserCard(t *testing.T) {
 		tab.click(t, "form[action='/login/card/browser'] button")
 		tab.awaitURL(t, w.mail("/inbox?q=2"))
 		if n := strings.Count(w.gateway.out.String(), `"host":"cps.promess.test","tls":"TLS 1.2","certificates":1`); n != 2 {
-			t.Errorf("%d handshakes with a certificate, want 2", n)
+			t.Errorf("%d proofs with a certificate, want 2", n)
+		}
+		if got := proofs.connections(); len(got) != 2 || got[0] == got[1] {
+			t.Errorf("the proofs came on the connections %v, want 2 that differ", got)
 		}
 	})
 	t.Run("without a certificate", func(t *testing.T) {
@@ -65,6 +72,35 @@ func TestBrowserCard(t *testing.T) {
 			t.Errorf("audited reason %q, want none", event.Reason)
 		}
 	})
+}
+
+// redirects are the connections on which a tab was sent on by a host.
+type redirects struct {
+	mu  sync.Mutex
+	all []float64 // Chromium's numbers
+}
+
+// redirectsFrom begins to note them.
+func (b *tab) redirectsFrom(t *testing.T, origin string) *redirects {
+	t.Helper()
+	r := &redirects{}
+	err := chromedp.Listen(b.ctx, func(event any) {
+		if e, ok := event.(*network.EventRequestWillBeSent); ok && e.RedirectResponse != nil && strings.HasPrefix(e.RedirectResponse.URL, origin+"/") {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.all = append(r.all, e.RedirectResponse.ConnectionID)
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func (r *redirects) connections() []float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.all)
 }
 
 // chromiumWithCertificate starts Chromium with a certificate and its key in its own store, and the policy of an establishment that
