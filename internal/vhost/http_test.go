@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -272,7 +273,8 @@ func (l *pipes) Accept() (net.Conn, error) {
 func (l *pipes) Close() error   { l.once.Do(func() { close(l.closed) }); return nil }
 func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 
-// A26: whoever stalls is let go: in the handshake, in a header, in a body, between requests.
+// A26: whoever stalls is let go: in the handshake, in a header, in a body, between requests. Issue 2, bad input: half a request is
+// told so, once.
 func TestStalls(t *testing.T) {
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(io.Discard, r.Body) })
 	for _, tt := range []struct {
@@ -286,16 +288,32 @@ func TestStalls(t *testing.T) {
 			return readAll(raw)
 		}, vhost.HeaderTimeout},
 		{"half a header", func(t *testing.T, raw net.Conn, c *tls.Config) func() error {
-			return readAll(say(t, raw, c, "GET / HTTP/1.1\r\nHost: auth.test\r\nX-A"))
+			return answers(say(t, raw, c, "GET / HTTP/1.1\r\nHost: auth.test\r\nX-A"), 408)
+		}, vhost.HeaderTimeout},
+		{"half a request line", func(t *testing.T, raw net.Conn, c *tls.Config) func() error {
+			return answers(say(t, raw, c, "GET /lo"), 408)
+		}, vhost.HeaderTimeout},
+		{"a header, a byte a second", func(t *testing.T, raw net.Conn, c *tls.Config) func() error {
+			conn := say(t, raw, c, "GET / HTTP/1.1\r\nHost: auth.test\r\nX-A: ")
+			go func() { // ends with the test
+				for t.Context().Err() == nil {
+					select {
+					case <-time.After(time.Second):
+						io.WriteString(conn, "a")
+					case <-t.Context().Done():
+					}
+				}
+			}()
+			return answers(conn, 408)
 		}, vhost.HeaderTimeout},
 		{"no request after the handshake", func(t *testing.T, raw net.Conn, c *tls.Config) func() error {
-			return readAll(say(t, raw, c, ""))
+			return answers(say(t, raw, c, "")) // an answer to nothing could be taken for that of the next request
 		}, vhost.HeaderTimeout},
 		{"half a body", func(t *testing.T, raw net.Conn, c *tls.Config) func() error {
 			return readAll(say(t, raw, c, "POST / HTTP/1.1\r\nHost: auth.test\r\nContent-Length: 9\r\n\r\nhalf"))
 		}, vhost.ReadTimeout},
 		{"no second request", func(t *testing.T, raw net.Conn, c *tls.Config) func() error {
-			return readAll(say(t, raw, c, "GET / HTTP/1.1\r\nHost: auth.test\r\n\r\n"))
+			return answers(say(t, raw, c, "GET / HTTP/1.1\r\nHost: auth.test\r\n\r\n"), 200)
 		}, vhost.IdleTimeout},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -352,6 +370,29 @@ func TestAnswerThatNobodyReads(t *testing.T) {
 
 func readAll(c net.Conn) func() error {
 	return func() error { _, err := io.Copy(io.Discard, c); return err }
+}
+
+// answers reads all answers up to the end of the connection, whose statuses are to be these.
+func answers(c net.Conn, want ...int) func() error {
+	return func() error {
+		var got []int
+		for r := bufio.NewReader(c); ; {
+			if _, err := r.Peek(1); err != nil { // between two answers
+				if !slices.Equal(got, want) {
+					return fmt.Errorf("the answers %v, want %v", got, want)
+				}
+				return err
+			}
+			res, err := http.ReadResponse(r, nil)
+			if err != nil {
+				return fmt.Errorf("after the answers %v: %v", got, err)
+			}
+			if _, err := io.Copy(io.Discard, res.Body); err != nil {
+				return err
+			}
+			got = append(got, res.StatusCode)
+		}
+	}
 }
 
 // say shakes hands and writes, while what comes back is read by the caller.

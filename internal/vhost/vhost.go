@@ -146,10 +146,14 @@ func newTable(c Config) (*table, error) {
 	return t, nil
 }
 
-// observe tells of connections that end before their handshake has.
+// observe answers requests that do not come whole, and tells of connections that end before their handshake has.
 func (s *Server) observe(c net.Conn, state http.ConnState) {
 	conn, ok := c.(*tls.Conn)
-	if !ok || state != http.StateClosed || s.failed == nil {
+	if !ok {
+		return
+	}
+	answerLate(conn, state)
+	if state != http.StateClosed || s.failed == nil {
 		return
 	}
 	if _, unknown := s.unknown.LoadAndDelete(conn.NetConn()); unknown {
@@ -207,7 +211,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener, grace time.Duration)
 		NextProtos:         []string{"h2", "http/1.1"}, // tells net/http to be ready for both; each host's own list decides
 		GetConfigForClient: s.choose,
 	}
-	tl := tls.NewListener(l, conf)
+	tl := tls.NewListener(listener{l}, conf)
 	s.http.TLSConfig = conf
 	// Shutdown forgets the connections that a handler has taken over (WebSockets); they end with this.
 	base, end := context.WithCancel(context.WithoutCancel(ctx))
