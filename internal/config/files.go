@@ -127,9 +127,10 @@ func certificates(name string) ([]*x509.Certificate, error) {
 	if err != nil {
 		return nil, errors.New(reason(err))
 	}
+	begun := bytes.Count(data, []byte("-----BEGIN"))
 	var all []*x509.Certificate
 	for {
-		block, rest := pem.Decode(data)
+		block, rest := pem.Decode(data) // passes over a block that is damaged
 		if block == nil {
 			break
 		}
@@ -145,8 +146,8 @@ func certificates(name string) ([]*x509.Certificate, error) {
 	switch {
 	case len(all) == 0:
 		return nil, errors.New("it holds no certificate")
-	case bytes.Contains(data, []byte("-----BEGIN")):
-		return nil, fmt.Errorf("what follows certificate %d of it cannot be read", len(all))
+	case len(all) < begun:
+		return nil, fmt.Errorf("of the %d certificates that begin in it, %d can be read", begun, len(all))
 	}
 	return all, nil
 }

@@ -305,6 +305,9 @@ func TestGatewayFaultsOfFiles(t *testing.T) {
 		{"an empty revocation list", "[cards.crl]", "[empty.pem]", `16: card.crls[0]: a revocation list expected at "DIR/empty.pem": the file is empty`},
 		{"no authorities of a backend", "backend_ca: server.pem", "backend_ca: none.pem", `24: services[0].backend_ca: a PEM file of certificates expected at "DIR/none.pem": no such file or directory`},
 		{"garbage as authorities of a backend", "backend_ca: server.pem", "backend_ca: garbage.pem", `24: services[0].backend_ca: a PEM file of certificates expected at "DIR/garbage.pem": it holds no certificate`},
+		{"a first authority that is damaged (A1)", "backend_ca: server.pem", "backend_ca: damaged.pem", `24: services[0].backend_ca: a PEM file of certificates expected at "DIR/damaged.pem": of the 2 certificates that begin in it, 1 can be read`},
+		{"a last authority that is cut short (A1)", "backend_ca: server.pem", "backend_ca: cut.pem", `24: services[0].backend_ca: a PEM file of certificates expected at "DIR/cut.pem": of the 2 certificates that begin in it, 1 can be read`},
+		{"authorities that cannot be read (A1)", "backend_ca: server.pem", "backend_ca: loop.pem", `24: services[0].backend_ca: a PEM file of certificates expected at "DIR/loop.pem": too many levels of symbolic links`},
 		{"a database in no directory", "database: authgw.db", "database: none/authgw.db", `32: database: a directory expected at "DIR/none": no such file or directory`},
 		{"a database that is a directory", "database: authgw.db", "database: trust", `32: database: a file expected at "DIR/trust": it is not a file`},
 	}, parseGateway)

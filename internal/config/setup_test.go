@@ -28,6 +28,12 @@ func directory(t testing.TB) string {
 	write(t, filepath.Join(dir, "cards.crl"), "a list", 0o644)
 	write(t, filepath.Join(dir, "empty.pem"), "", 0o600)
 	write(t, filepath.Join(dir, "garbage.pem"), "not PEM", 0o600)
+	whole := read(t, filepath.Join(dir, "server.pem"))
+	write(t, filepath.Join(dir, "cut.pem"), whole+whole[:len(whole)/2], 0o600)
+	write(t, filepath.Join(dir, "damaged.pem"), strings.Replace(whole, "MII", "!!!", 1)+whole, 0o600)
+	if err := os.Symlink("loop.pem", filepath.Join(dir, "loop.pem")); err != nil { // nobody can read it, root neither
+		t.Fatal(err)
+	}
 	write(t, filepath.Join(dir, "module.so"), "a module", 0o755)
 	write(t, filepath.Join(dir, "pinentry"), "a program", 0o755)
 	if err := os.Mkdir(filepath.Join(dir, "nothing"), 0o755); err != nil {
