@@ -3,7 +3,13 @@ package authgw
 
 import (
 	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -18,6 +24,7 @@ import (
 	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -34,10 +41,29 @@ type pkg struct {
 	Deps       []string
 }
 
-// list returns packages of the module.
+// systems are those that the commands are made for. Files for one alone are not seen from another.
+var systems = []string{"linux", "windows", "darwin"}
+
+// everywhere returns packages of the module as they are on each of the systems: most of them several times.
+func everywhere(t *testing.T) []pkg {
+	t.Helper()
+	var all []pkg
+	for _, system := range systems {
+		all = append(all, listOn(t, system, "./...")...)
+	}
+	return all
+}
+
+// list returns packages of the module as they are on this machine.
 func list(t *testing.T, patterns ...string) []pkg {
 	t.Helper()
+	return listOn(t, runtime.GOOS, patterns...)
+}
+
+func listOn(t *testing.T, system string, patterns ...string) []pkg {
+	t.Helper()
 	cmd := exec.Command("go", append([]string{"list", "-json=ImportPath,Dir,GoFiles,CgoFiles,Imports,Deps"}, patterns...)...)
+	cmd.Env = append(os.Environ(), "GOOS="+system, "CGO_ENABLED=1") // nothing is compiled: pkcs11 is there with C only
 	var errOut bytes.Buffer
 	cmd.Stderr = &errOut
 	out, err := cmd.Output()
@@ -72,8 +98,9 @@ func own(imports []string) []string {
 // TestImports keeps the arrows of the design pointing one way.
 func TestImports(t *testing.T) {
 	deps := map[string][]string{}
-	for _, p := range list(t, "./...") {
-		deps[strings.TrimPrefix(p.ImportPath, module+"/")] = own(p.Deps)
+	for _, p := range everywhere(t) {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		deps[name] = slices.Compact(slices.Sorted(slices.Values(append(deps[name], own(p.Deps)...))))
 	}
 	for _, rule := range []struct {
 		from, to string // prefixes; to "" is anything of the project
@@ -124,7 +151,7 @@ func TestGatewayBuildsWithoutC(t *testing.T) {
 
 // TestPackageComments asks each package for exactly one comment, and a command for what it does.
 func TestPackageComments(t *testing.T) {
-	for _, p := range list(t, "./...") {
+	for _, p := range everywhere(t) {
 		var files []string
 		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
 			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
@@ -151,11 +178,16 @@ func TestPackageComments(t *testing.T) {
 
 // TestNoExit finds what ends the process, or runs before it begins, outside of the functions main.
 func TestNoExit(t *testing.T) {
-	exits := map[string]bool{"os.Exit": true, "log.Fatal": true, "log.Fatalf": true, "log.Fatalln": true, "syscall.Exit": true, "runtime.Goexit": true}
-	for _, p := range list(t, "./...") {
+	seen := map[string]bool{}
+	for _, p := range everywhere(t) {
 		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
+			name = filepath.Join(p.Dir, name)
+			if seen[name] {
+				continue
+			}
+			seen[name] = true
 			set := token.NewFileSet()
-			file, err := parser.ParseFile(set, filepath.Join(p.Dir, name), nil, 0)
+			file, err := parser.ParseFile(set, name, nil, 0)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,12 +200,8 @@ func TestNoExit(t *testing.T) {
 					continue
 				}
 				ast.Inspect(decl, func(n ast.Node) bool {
-					sel, ok := n.(*ast.SelectorExpr)
-					if !ok {
-						return true
-					}
-					if x, ok := sel.X.(*ast.Ident); ok && exits[x.Name+"."+sel.Sel.Name] {
-						t.Errorf("%s: %s.%s outside main: deferred functions would not run, and a card would stay open", set.Position(sel.Pos()), x.Name, sel.Sel.Name)
+					if sel, ok := n.(*ast.SelectorExpr); ok && ends(file, sel) {
+						t.Errorf("%s: %s outside main: deferred functions would not run, and a card would stay open", set.Position(sel.Pos()), sel.Sel.Name)
 					}
 					return true
 				})
@@ -182,8 +210,37 @@ func TestNoExit(t *testing.T) {
 	}
 }
 
-// keyMaterial is what a private key looks like in a file: a PEM block with a body, not the words in a program.
-var keyMaterial = regexp.MustCompile(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY-----\s+[A-Za-z0-9+/=\s]{60,}`)
+// ends says whether a selector is of something that ends the process, or a goroutine with what it deferred. A Fatal is one of package log, or
+// of a logger, whatever its name; only where there are tests it is theirs.
+func ends(file *ast.File, sel *ast.SelectorExpr) bool {
+	switch sel.Sel.Name {
+	case "Fatal", "Fatalf", "Fatalln":
+		return !imports(file, "testing")
+	case "Exit", "ExitProcess", "Goexit":
+		x, _ := sel.X.(*ast.Ident)
+		return x != nil && slices.ContainsFunc(file.Imports, func(s *ast.ImportSpec) bool {
+			local := strings.Trim(s.Path.Value, `"`)
+			if s.Name != nil {
+				local = s.Name.Name
+			}
+			return local[strings.LastIndex(local, "/")+1:] == x.Name
+		})
+	}
+	return false
+}
+
+// keyMaterial is what a private key looks like in a file: a PEM block with a body, not the words in a program; as a text of a program it
+// has \n for its ends of lines. Or a JSON Web Key with its private part (RFC 7518, sections 6.2.2 and 6.3.2).
+var keyMaterial = regexp.MustCompile(`-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----(\s|\\[rn]|[A-Za-z-]+: [^\n\\]*)+([A-Za-z0-9+/=]|\s|\\[rn]){60,}` +
+	`|"d"\s*:\s*"[A-Za-z0-9_-]{40,}"`)
+
+// isKey says whether data is a private key in DER.
+func isKey(data []byte) bool {
+	_, err8 := x509.ParsePKCS8PrivateKey(data)
+	_, err1 := x509.ParsePKCS1PrivateKey(data)
+	_, errEC := x509.ParseECPrivateKey(data)
+	return err8 == nil || err1 == nil || errEC == nil
+}
 
 // TestNoKeyMaterial looks at every file that git has.
 func TestNoKeyMaterial(t *testing.T) {
@@ -196,8 +253,54 @@ func TestNoKeyMaterial(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if keyMaterial.Match(data) {
+		if keyMaterial.Match(data) || isKey(data) {
 			t.Errorf("%s holds a private key: whoever clones the project has it, for ever; tests make their own", name)
+		}
+	}
+}
+
+// TestKeyMaterialIsKnown: the rule above finds keys as people leave them.
+func TestKeyMaterialIsKnown(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	encrypted := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-128-CBC,00"}, Bytes: der}))
+	for name, text := range map[string]string{
+		"PEM": block, "PEM with the ends of lines of Windows": strings.ReplaceAll(block, "\n", "\r\n"), "PEM with headers": encrypted,
+		"PEM as a text of a program": strconv.Quote(block), "PEM in YAML": strings.ReplaceAll("key: |\n"+block, "\n", "\n    "), "DER": string(der),
+		"a JSON Web Key": `{"kty":"EC", "d": "` + base64.RawURLEncoding.EncodeToString(der[:32]) + `"}`,
+	} {
+		if !keyMaterial.MatchString(text) && !isKey([]byte(text)) {
+			t.Errorf("%s is not known as a private key", name)
+		}
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})), "begins with -----BEGIN PRIVATE KEY-----, in PEM", string(public)} {
+		if keyMaterial.MatchString(text) || isKey([]byte(text)) {
+			t.Errorf("%q is taken for a private key", text)
+		}
+	}
+}
+
+// TestWhatIsBuiltIsIgnored: what the commands of README.md leave in the tree is not of the project.
+func TestWhatIsBuiltIsIgnored(t *testing.T) {
+	data, err := os.ReadFile(".gitignore")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored := strings.Split(string(data), "\n")
+	for _, p := range list(t, "./cmd/...") {
+		if name := "/" + filepath.Base(p.ImportPath); !slices.Contains(ignored, name) {
+			t.Errorf(".gitignore is without %s: 'go build ./cmd%s' leaves it there, tens of megabytes for 'git add' to take", name, name)
 		}
 	}
 }
