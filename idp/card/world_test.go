@@ -261,6 +261,7 @@ func (a *agent) post(address string, body io.Reader, out any) (int, string) {
 	if err != nil {
 		a.t.Fatal(err)
 	}
+	r.Header.Set("Content-Type", "application/json")
 	answer, err := a.client.Do(r)
 	if err != nil {
 		a.t.Errorf("POST %s: %v", address, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -409,8 +410,9 @@ func say(t *testing.T, raw net.Conn, c *tls.Config, text string) net.Conn {
 func TestLimitBody(t *testing.T) {
 	const limit, patient = 10, 100 * time.Millisecond
 	handler := vhost.LimitBody(limit, patient, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, err := io.ReadAll(r.Body); err != nil {
-			w.WriteHeader(vhost.BodyError(err))
+		w.Header().Set("Begun", "yes") // and it does not ask for the body, whose failure it would be
+		if r.Context().Err() != nil {
+			t.Error("the handler begins without a client")
 		}
 	}))
 	w := start(t, 0, handler)
@@ -438,8 +440,41 @@ func TestLimitBody(t *testing.T) {
 			if res.StatusCode != tt.want {
 				t.Errorf("status = %d, want %d", res.StatusCode, tt.want)
 			}
+			if begun := res.Header.Get("Begun") != ""; begun != (tt.want == 200) {
+				t.Errorf("the handler has begun: %t", begun)
+			}
 		})
 	}
+	t.Run("who sends JSON is answered in JSON", func(t *testing.T) {
+		for status, raw := range map[string]string{
+			"413 too_large": "Content-Length: 11\r\n\r\n", "408 timeout": "Content-Length: 5\r\n\r\n{", "400 bad_request": "Transfer-Encoding: chunked\r\n\r\nzz\r\n",
+		} {
+			conn := w.mustHandshake(t, w.config(auth, "http/1.1"))
+			io.WriteString(conn, "POST / HTTP/1.1\r\nHost: auth.test\r\nContent-Type: application/json; charset=utf-8\r\n"+raw)
+			res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var answer struct{ Error string }
+			if err := json.NewDecoder(res.Body).Decode(&answer); err != nil || fmt.Sprint(res.StatusCode, " ", answer.Error) != status {
+				t.Errorf("answer = %d %q, %v, want %s", res.StatusCode, answer.Error, err, status)
+			}
+		}
+	})
+	t.Run("what has come reaches the handler", func(t *testing.T) {
+		w := start(t, 0, vhost.LimitBody(limit, patience, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })))
+		for _, proto := range []string{"http/1.1", "h2"} {
+			res, err := w.client(t, auth, proto).Post("https://"+auth+"/", "", strings.NewReader("0123456789"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			res.Body.Close()
+			if err != nil || string(body) != "0123456789" {
+				t.Errorf("%s: body = %q, %v", proto, body, err)
+			}
+		}
+	})
 	t.Run("a body that does not come over h2", func(t *testing.T) {
 		r, end := io.Pipe()
 		defer end.Close()

@@ -7,6 +7,7 @@
 package vhost
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -14,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net"
 	"net/http"
 	"runtime/debug"
@@ -284,20 +286,47 @@ func (t *table) isHost(host, name string) bool {
 	return host == name || host == name+":"+strconv.Itoa(int(t.port))
 }
 
-// LimitBody bounds the body of every request to max bytes, in time as well: a body that is not there after timeout fails.
+// LimitBody has the body of each request read before its handler begins: max bytes at most, within timeout. Half a request gets a status and
+// does nothing, whatever the handler would have made of half a body: one that has no need of it would act, and the failed read ends the
+// context of the request, which is otherwise the sign of a client that has gone and needs no answer.
 func LimitBody(max int64, timeout time.Duration, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.ContentLength > max {
-			w.Header().Set("Connection", "close")
-			http.Error(w, "413 the request is too large", http.StatusRequestEntityTooLarge)
+			refuseBody(w, r, http.StatusRequestEntityTooLarge)
 			return
 		}
 		if r.Body != http.NoBody {
 			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout)) // not supported: the server's own deadline holds
-			r.Body = http.MaxBytesReader(w, r.Body, max)
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, max))
+			if err != nil {
+				refuseBody(w, r, BodyError(err))
+				return
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuseBody answers a program that sends JSON, as agents and phones do, with a word in JSON, and others with a line of text.
+func refuseBody(w http.ResponseWriter, r *http.Request, status int) {
+	word, text := "bad_request", "400 bad request: its body cannot be read"
+	switch status {
+	case http.StatusRequestEntityTooLarge:
+		word, text = "too_large", "413 the request is too large"
+	case http.StatusRequestTimeout:
+		word, text = "timeout", "408 request timeout: the request did not come whole in time"
+	}
+	w.Header().Set("Connection", "close")
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		http.Error(w, text, status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, `{"error":"`+word+`"}`+"\n") // who has gone misses it
 }
 
 // BodyError returns the status that an error of reading a body deserves.
