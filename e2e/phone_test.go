@@ -373,6 +373,7 @@ func TestPasskeyOfTheWorkstation(t *testing.T) {
 	b.click(t, "a[href='/account/passkey']")
 	b.await(t, "Ajouter une clé d’accès")
 	b.screenshot(t, "live-passkey-add")
+	b.do(t, chromedp.WaitEnabled(chromedp.CSS("[data-start]"))) // the page's script is there
 	b.click(t, "[data-start]")
 	b.await(t, "Le moyen de connexion est ajouté", "Clé d’accès", "Chrome")
 

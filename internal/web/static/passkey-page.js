@@ -52,4 +52,5 @@ if (!supported()) {
   if (panel.dataset.options && location.pathname === form.getAttribute("action").replace(/\/finish$/, "")) { sign(); }
 } else {
   form.addEventListener("submit", make);
+  start.disabled = false; // until now the form would have been sent without an answer
 }
