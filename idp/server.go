@@ -338,7 +338,7 @@ func (s *Server) goOn(w http.ResponseWriter, r *http.Request, v store.Session, s
 	case err != nil:
 		s.Fault(w, r, "enter service", err)
 	default:
-		http.Redirect(w, r, target, http.StatusSeeOther)
+		http.Redirect(w, r, target+takeFragment(w, r, state.State), http.StatusSeeOther)
 	}
 }
 

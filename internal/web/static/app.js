@@ -1,4 +1,5 @@
-// Pages work without this script; it only spares people a wait in the dark. No library, no inline code, nothing kept.
+// Pages work without this script; it spares people a wait in the dark, and brings them to the right place of a page. No library, no inline
+// code, nothing kept but that place.
 (function () {
   "use strict";
 
@@ -14,6 +15,15 @@
     form.addEventListener("submit", function () {
       setTimeout(function () { location.assign(form.dataset.wait); }, 1000);
     });
+  }
+
+  // What follows the # in the address that was asked for has come as far as the login page, unseen by any server. It is kept for the
+  // way back, for the login of this state alone; the server checks it (fragment.go).
+  function keepPlace() {
+    const state = new URLSearchParams(location.search).get("state");
+    if (location.pathname === "/login" && state && location.hash.length > 1 && location.hash.length <= 1025) {
+      document.cookie = "__Host-authgw-fragment=" + encodeURIComponent(state + location.hash) + "; Path=/; Secure; SameSite=Lax; Max-Age=3600";
+    }
   }
 
   function closeMenu(menu) {
@@ -106,6 +116,7 @@
     setTimeout(function () { location.replace(next.href); }, waitForFrames);
   }
 
+  keepPlace();
   for (const panel of document.querySelectorAll("[data-frames]")) { goOnAfterFrames(panel); }
   for (const form of document.querySelectorAll("form[data-send]")) { form.submit(); }
   for (const button of document.querySelectorAll("[data-print]")) { print(button); }
