@@ -3,7 +3,9 @@ package pkcs11_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -144,5 +146,23 @@ func TestModuleThatCannotBeLoaded(t *testing.T) {
 			t.Errorf("Start with module %q = %v, %v; want ErrModuleLoad", module, m, err)
 		}
 		t.Log(err)
+	}
+}
+
+// A name without its directory is looked up by the loader, in places of its own; with half of it, wherever the program was started.
+func TestModuleIsNamedByItsWholePath(t *testing.T) {
+	module, dir := opensc(t), t.TempDir()
+	if err := os.Symlink(module, filepath.Join(dir, filepath.Base(module))); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(dir)
+	for _, name := range []string{filepath.Base(module), "./" + filepath.Base(module)} {
+		m, err := pkcs11.Start(deadline(t), pkcs11.Config{Module: name, Command: command()})
+		if err == nil {
+			m.Close()
+		}
+		if !errors.Is(err, pkcs11.ErrModuleLoad) || !strings.Contains(err.Error(), "absolute") {
+			t.Errorf("Start with module %q = %v, want ErrModuleLoad for want of an absolute path", name, err)
+		}
 	}
 }
