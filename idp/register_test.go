@@ -62,7 +62,7 @@ func newPostWorldOn(t *testing.T, e engine) *postWorld {
 	}
 	return &postWorld{server: server, world: newWorldOn(t, e, func(c *idp.Config) {
 		sender, err := mails.New(mails.Config{
-			Host: "127.0.0.1", Port: server.Port, Roots: pki.ServerRoots(), Timeout: 2 * time.Second, From: "no-reply@example.test", Product: "ProMess",
+			Host: "127.0.0.1", Port: server.Port, Roots: pki.ServerRoots(), Timeout: 10 * time.Second, From: "no-reply@example.test", Product: "ProMess",
 			Origin: auth, Now: c.Now,
 		})
 		if err != nil {

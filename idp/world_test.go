@@ -295,7 +295,7 @@ func (w *world) browser(t *testing.T) *browser {
 	}
 	t.Cleanup(transport.CloseIdleConnections)
 	return &browser{t: t, jar: jar, client: &http.Client{
-		Transport: transport, Jar: jar, Timeout: 20 * time.Second,
+		Transport: transport, Jar: jar, Timeout: time.Minute,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }

@@ -115,6 +115,7 @@ type backend struct {
 	trail    noted
 
 	mu     sync.Mutex
+	held   time.Time // what the clock shows that was stopped; zero: it runs
 	offset time.Duration
 }
 
@@ -122,7 +123,17 @@ type backend struct {
 func (b *backend) now() time.Time {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if !b.held.IsZero() {
+		return b.held.Add(b.offset)
+	}
 	return time.Now().Add(b.offset)
+}
+
+// hold stops the clock: however long a slow machine takes for what follows, it is at one moment.
+func (b *backend) hold() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held = time.Now()
 }
 
 func (b *backend) advance(d time.Duration) {
