@@ -17,7 +17,7 @@ CREATE TABLE accounts (
     created_at    BIGINT NOT NULL,
     updated_at    BIGINT NOT NULL,
     UNIQUE (id_type, national_id)
-);
+) WITHOUT ROWID;
 CREATE UNIQUE INDEX accounts_login_name ON accounts (login_name) WHERE login_name <> '';
 
 CREATE TABLE account_structures (
@@ -25,7 +25,7 @@ CREATE TABLE account_structures (
     structure_id TEXT NOT NULL,               -- with the digit of its type in front
     name         TEXT NOT NULL,
     PRIMARY KEY (subject, structure_id)
-);
+) WITHOUT ROWID;
 
 CREATE TABLE account_mailboxes (
     subject  TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
@@ -33,7 +33,7 @@ CREATE TABLE account_mailboxes (
     kind     TEXT NOT NULL CHECK (kind IN ('nominative', 'organisational')),
     position BIGINT NOT NULL,                 -- the first is the one that services are told
     PRIMARY KEY (subject, address)
-);
+) WITHOUT ROWID;
 -- A person's own mailbox is nobody else's. ASCII, which both engines lower alike.
 CREATE UNIQUE INDEX account_mailboxes_owner ON account_mailboxes (lower(address)) WHERE kind = 'nominative';
 
@@ -55,7 +55,7 @@ CREATE TABLE sessions (
     expires_at  BIGINT NOT NULL,              -- absolute
     ended_at    BIGINT,
     end_reason  TEXT NOT NULL DEFAULT ''
-);
+) WITHOUT ROWID;
 CREATE INDEX sessions_subject ON sessions (subject);
 CREATE UNIQUE INDEX sessions_watch ON sessions (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX sessions_expiry ON sessions (expires_at);
@@ -67,7 +67,7 @@ CREATE TABLE session_tokens (
     hash       BLOB PRIMARY KEY,
     session_id TEXT NOT NULL REFERENCES sessions (id) ON DELETE CASCADE,
     host       TEXT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX session_tokens_session ON session_tokens (session_id);
 
 -- Whom an identity of Pro Santé Connect is: its (iss, sub), beside the national identifier that opens the account.
@@ -76,7 +76,7 @@ CREATE TABLE psc_subjects (
     sub     TEXT NOT NULL,
     subject TEXT NOT NULL REFERENCES accounts (subject) ON DELETE CASCADE,
     PRIMARY KEY (issuer, sub)
-);
+) WITHOUT ROWID;
 CREATE INDEX psc_subjects_subject ON psc_subjects (subject);
 
 -- What a session has at Pro Santé Connect, as long as it is open.
@@ -89,7 +89,7 @@ CREATE TABLE psc_sessions (
     refreshed_at BIGINT NOT NULL,
     due_at       BIGINT NOT NULL,             -- when they are to be renewed, if the person has been active since refreshed_at
     lease_until  BIGINT NOT NULL DEFAULT 0    -- until then one gateway renews them, and no other
-);
+) WITHOUT ROWID;
 CREATE INDEX psc_sessions_due ON psc_sessions (due_at);
 CREATE INDEX psc_sessions_sid ON psc_sessions (sid);
 CREATE INDEX psc_sessions_sub ON psc_sessions (sub);
@@ -100,7 +100,7 @@ CREATE TABLE psc_logouts (
     jti        TEXT NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (issuer, jti)
-);
+) WITHOUT ROWID;
 CREATE INDEX psc_logouts_expiry ON psc_logouts (expires_at);
 
 -- A one-time code that carries a session from the auth host to a service host.
@@ -110,7 +110,7 @@ CREATE TABLE entries (
     host       TEXT NOT NULL,
     state_hash BLOB NOT NULL,
     expires_at BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX entries_session ON entries (session_id);
 
 -- A login in progress. It is born waiting; a card's is fetched by an agent, others advance from step to step; a proof settles it once, and
@@ -123,13 +123,14 @@ CREATE TABLE logins (
     expires_at   BIGINT NOT NULL,
     fetched_at   BIGINT,
     settled_at   BIGINT,
-    code_hash    BLOB UNIQUE,
+    code_hash    BLOB,
     watch_hash   BLOB,
     progress     TEXT NOT NULL DEFAULT '',    -- JSON, of the method: how far it is
     outcome      TEXT NOT NULL DEFAULT '',    -- JSON, of the method that settled it
     used_at      BIGINT
-);
+) WITHOUT ROWID;
 CREATE INDEX logins_browser ON logins (browser_hash);
+CREATE UNIQUE INDEX logins_code ON logins (code_hash) WHERE code_hash IS NOT NULL;
 CREATE UNIQUE INDEX logins_watch ON logins (watch_hash) WHERE watch_hash IS NOT NULL;
 CREATE INDEX logins_expiry ON logins (expires_at);
 
@@ -147,7 +148,7 @@ CREATE TABLE codes (
     round_at   BIGINT NOT NULL,               -- since when messages are counted
     round      BIGINT NOT NULL,               -- how many there were since
     PRIMARY KEY (purpose, subject)
-);
+) WITHOUT ROWID;
 
 -- A means of proof that a person has enrolled.
 CREATE TABLE factors (
@@ -161,7 +162,7 @@ CREATE TABLE factors (
     counter     BIGINT NOT NULL,              -- of a seed the last time step used, of a passkey its last count
     created_at  BIGINT NOT NULL,
     used_at     BIGINT
-);
+) WITHOUT ROWID;
 CREATE INDEX factors_subject ON factors (subject);
 CREATE UNIQUE INDEX factors_single ON factors (subject, kind) WHERE kind IN ('password', 'recovery');
 CREATE UNIQUE INDEX factors_external ON factors (external_id) WHERE external_id <> '';
@@ -172,7 +173,7 @@ CREATE TABLE recovery_codes (
     code_mac  TEXT NOT NULL,                  -- keyed, as that of codes
     used_at   BIGINT,
     PRIMARY KEY (factor_id, code_mac)
-);
+) WITHOUT ROWID;
 
 -- An invitation to choose a password, for a person who has no other way in. Half of it is a link that was sent to their address, half a
 -- code that somebody told them. One for each account: a new one takes the place of the old.
@@ -183,7 +184,7 @@ CREATE TABLE invitations (
     code_mac   TEXT NOT NULL,                 -- keyed, as that of codes
     tries      BIGINT NOT NULL,               -- left
     expires_at BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX invitations_expiry ON invitations (expires_at);
 
 -- Messages that wait to be sent: see package outbox. Recipient, kind and words are sealed with a key that is not in the database.
@@ -195,7 +196,7 @@ CREATE TABLE mail_queue (
     created_at BIGINT NOT NULL,
     next_at    BIGINT NOT NULL,               -- when it is due; of one that is being sent, when another gateway may take it over
     expires_at BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX mail_queue_subject ON mail_queue (subject);
 CREATE INDEX mail_queue_next ON mail_queue (next_at);
 
@@ -207,7 +208,7 @@ CREATE TABLE keys (
     created_at BIGINT NOT NULL,
     active_at  BIGINT NOT NULL,               -- since when it is used for what is new; shown before that
     expires_at BIGINT                         -- when nothing that it made is good any more; absent: no other has taken its place
-);
+) WITHOUT ROWID;
 -- Of each kind one is the newest: of two that add the first, or replace it, one does.
 CREATE UNIQUE INDEX keys_newest ON keys (alg) WHERE expires_at IS NULL;
 
@@ -220,7 +221,7 @@ CREATE TABLE clients (
     old_until       BIGINT,
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 
 -- What a client asks of a person: pushed by the client (RFC 9126), or brought by a browser, or both one after the other.
 CREATE TABLE oidc_requests (
@@ -230,7 +231,7 @@ CREATE TABLE oidc_requests (
     body         TEXT NOT NULL,               -- JSON: see package oidc
     created_at   BIGINT NOT NULL,
     expires_at   BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX oidc_requests_expiry ON oidc_requests (expires_at);
 
 -- What a client was given in a session: a family of tokens, which begins with the use of a code, or of a device, and ends as a whole. They go
@@ -273,7 +274,7 @@ CREATE TABLE oidc_devices (
     pause      BIGINT NOT NULL,               -- seconds between two questions
     state      TEXT NOT NULL CHECK (state IN ('waiting', 'approved', 'refused', 'used')),
     grant_id   TEXT REFERENCES oidc_grants (id) ON DELETE CASCADE
-);
+) WITHOUT ROWID;
 CREATE INDEX oidc_devices_expiry ON oidc_devices (expires_at);
 
 -- Proofs that clients have made with their key (RFC 7523), each good once.
@@ -282,7 +283,7 @@ CREATE TABLE oidc_assertions (
     jti_hash   BLOB NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (client, jti_hash)
-);
+) WITHOUT ROWID;
 CREATE INDEX oidc_assertions_expiry ON oidc_assertions (expires_at);
 
 -- What a person has agreed to tell a client.
@@ -292,7 +293,7 @@ CREATE TABLE oidc_consents (
     scope     TEXT NOT NULL,                  -- words, separated by a space
     agreed_at BIGINT NOT NULL,
     PRIMARY KEY (subject, client)
-);
+) WITHOUT ROWID;
 
 -- Clients that are still to be told that a session is over. Written with the end of the session, whoever ends it.
 CREATE TABLE oidc_logouts (
@@ -304,20 +305,20 @@ CREATE TABLE oidc_logouts (
     created_at BIGINT NOT NULL,
     next_at    BIGINT NOT NULL,               -- when it is due; of one that is being told, when another gateway may take it over
     expires_at BIGINT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX oidc_logouts_next ON oidc_logouts (next_at);
 
 -- How often proofs failed, by what the attempts have in common: an account, a network address, a browser of a person. What is counted
--- fades: the number of failures is the time until empty_at in the counter's units.
+-- fades: the number of failures is the time until empty_at in the counter's units. What has faded is found by looking through all, now and
+-- then: an index by time would be written with each attempt.
 CREATE TABLE attempts (
     counter  TEXT PRIMARY KEY,
     subject  TEXT NOT NULL,                   -- of the account that it is about; empty: none
     turn     BIGINT NOT NULL,                 -- rises with each attempt
     empty_at BIGINT NOT NULL,
     open_at  BIGINT NOT NULL                  -- nobody may try before
-);
+) WITHOUT ROWID;
 CREATE INDEX attempts_subject ON attempts (subject) WHERE subject <> '';
-CREATE INDEX attempts_empty ON attempts (empty_at);
 
 -- Browsers that a person has signed in with.
 CREATE TABLE known_browsers (
@@ -326,7 +327,7 @@ CREATE TABLE known_browsers (
     seen_at    BIGINT NOT NULL,
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (hash, subject)
-);
+) WITHOUT ROWID;
 CREATE INDEX known_browsers_subject ON known_browsers (subject);
 CREATE INDEX known_browsers_expiry ON known_browsers (expires_at);
 
@@ -336,7 +337,7 @@ CREATE TABLE changes (
     at   BIGINT NOT NULL,
     kind TEXT NOT NULL,
     ref  TEXT NOT NULL
-);
+) WITHOUT ROWID;
 CREATE INDEX changes_time ON changes (at);
 
 -- The audit trail. Each record holds the hash of the one before: see package audit.
@@ -347,7 +348,7 @@ CREATE TABLE audit_events (
     subject TEXT NOT NULL,
     body    TEXT NOT NULL,                    -- JSON, exactly as it was hashed
     hash    TEXT NOT NULL                     -- hexadecimal
-);
+) WITHOUT ROWID;
 CREATE INDEX audit_events_subject ON audit_events (subject, seq);
 
 -- Where the trail ends, so that a cut end is seen. One row.
@@ -355,13 +356,13 @@ CREATE TABLE audit_head (
     id   BIGINT PRIMARY KEY CHECK (id = 1),
     seq  BIGINT NOT NULL,
     hash TEXT NOT NULL
-);
+) WITHOUT ROWID;
 
 -- Which keys of the key file this database was used with: a wrong file is noticed at the start.
 CREATE TABLE seal_keys (
     id     TEXT PRIMARY KEY,
     proof  BLOB NOT NULL
-);
+) WITHOUT ROWID;
 
 -- +goose Down
 DROP TABLE oidc_logouts;
