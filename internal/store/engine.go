@@ -81,22 +81,15 @@ const Memory = ":memory:"
 // sqliteConnections: readers beside one writer.
 const sqliteConnections = 4
 
-// Durability of a SQLite commit, as PRAGMA synchronous calls it. Both keep the file whole.
-const (
-	durable = "FULL"   // it survives a power cut: a session that was ended must not come back
-	soon    = "NORMAL" // it may not: good enough for a login in progress, which begins anew, and a third of the cost
-)
-
-func openSQLite(path, durability string) (*sql.DB, error) {
-	// As SQLite does by itself where it is compiled for Linux: of a write to the log it waits for all that is needed to read it back, and not
-	// for the time of the file. Elsewhere there is no such call, and it goes on as before.
+func openSQLite(path string) (*sql.DB, error) {
+	// As SQLite does by itself where it is compiled for Linux, and wait does: at a checkpoint too.
 	_, _ = sqlitedriver.Fdatasync(true)
 	if path != Memory {
 		if err := create(path); err != nil {
 			return nil, err
 		}
 	}
-	db, err := sql.Open("sqlite", sqliteDSN(path, durability))
+	db, err := sql.Open("sqlite", sqliteDSN(path))
 	if err != nil {
 		return nil, err
 	}
@@ -117,11 +110,11 @@ func create(path string) error {
 	return f.Close()
 }
 
-func sqliteDSN(path, durability string) string {
+func sqliteDSN(path string) string {
 	q := url.Values{}
 	// The system keeps the file's pages in memory already, once for all connections: half a megabyte each is enough here. A checkpoint
 	// writes each page once, however often it has changed, so it costs less in all when it comes after 16 MB of log than after SQLite's 4.
-	for _, p := range []string{"journal_mode(WAL)", "synchronous(" + durability + ")", "foreign_keys(1)", "busy_timeout(10000)", "wal_autocheckpoint(4000)", "cache_size(-500)"} {
+	for _, p := range []string{"journal_mode(WAL)", "synchronous(NORMAL)", "foreign_keys(1)", "busy_timeout(10000)", "wal_autocheckpoint(4000)", "cache_size(-500)"} {
 		q.Add("_pragma", p)
 	}
 	q.Set("_txlock", "immediate") // a transaction that will write waits at its start, not in its middle
@@ -129,6 +122,26 @@ func sqliteDSN(path, durability string) string {
 		return path + "?" + q.Encode()
 	}
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
+}
+
+// wal waits until all that was committed to a SQLite file is on the disk: its write-ahead log. By itself SQLite does so for each commit, or
+// (synchronous=NORMAL, as here) for none, and in the second case a power cut takes the last commits with it, in their order, and leaves the
+// file whole. To wait after the commit, and not in it, leaves it to each write whether it is to survive; the log of one connection holds what
+// others wrote before; and nobody who writes waits for somebody else's disk. A commit that a checkpoint has moved to the file meanwhile is on
+// the disk: a checkpoint waits for the log first, and for the file before the log is used again.
+type wal string
+
+// wait opens the log each time: it is the file of that name that SQLite will read.
+func (w wal) wait() error {
+	if w == "" {
+		return nil
+	}
+	f, err := os.OpenFile(string(w), os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return dataSync(f)
 }
 
 // statements are the prepared statements of a database: as many as this package has, since none is composed of data. SQLite would
@@ -201,6 +214,7 @@ type conn struct {
 	engine   engine
 	prepared *statements
 	writing  gate      // nil in a transaction, which has passed it
+	log      wal       // that a write waits for before it is done; empty: for none, or in a transaction
 	tx       *sql.Tx   // nil outside one
 	missing  *[]string // statements of a transaction that were not prepared: its connection may be the only one, so they are afterwards
 }
@@ -232,6 +246,15 @@ func (c conn) stmt(ctx context.Context, q string) *sql.Stmt {
 }
 
 func (c conn) exec(ctx context.Context, q string, args ...any) (sql.Result, error) {
+	done, err := c.run(ctx, q, args...)
+	if err == nil {
+		err = c.log.wait()
+	}
+	return done, err
+}
+
+// run is exec without the wait for the disk.
+func (c conn) run(ctx context.Context, q string, args ...any) (sql.Result, error) {
 	q = c.engine.statement(q)
 	if err := c.writing.enter(ctx); err != nil {
 		return nil, err
@@ -273,15 +296,19 @@ func (c conn) row(ctx context.Context, q string, args ...any) *sql.Row {
 type written struct {
 	row *sql.Row
 	err error
-	was gate
+	was conn
 }
 
 func (w written) Scan(into ...any) error {
 	if w.err != nil {
 		return w.err
 	}
-	defer w.was.leave()
-	return w.row.Scan(into...)
+	err := w.row.Scan(into...)
+	w.was.writing.leave()
+	if err == nil {
+		err = w.was.log.wait()
+	}
+	return err
 }
 
 // change runs a statement that changes one row and returns it. The caller scans what it returns, once.
@@ -289,7 +316,7 @@ func (c conn) change(ctx context.Context, q string, args ...any) written {
 	if err := c.writing.enter(ctx); err != nil {
 		return written{err: err}
 	}
-	return written{row: c.row(ctx, q, args...), was: c.writing}
+	return written{row: c.row(ctx, q, args...), was: c}
 }
 
 // changed runs a statement and returns how many rows it changed.
@@ -330,6 +357,14 @@ func (c conn) atomically(ctx context.Context, do func(conn) error) error {
 }
 
 func (c conn) transaction(ctx context.Context, do func(conn) error) error {
+	if err := c.commit(ctx, do); err != nil {
+		return err
+	}
+	return c.log.wait()
+}
+
+// commit is transaction without the wait for the disk.
+func (c conn) commit(ctx context.Context, do func(conn) error) error {
 	if err := c.writing.enter(ctx); err != nil {
 		return err
 	}

@@ -36,13 +36,14 @@ type Session struct {
 func (s Session) LogValue() slog.Value { return slog.StringValue(s.ID) }
 
 // CreateSession writes a session with its first token, for host. watch may be the zero hash. The browser, where there is one, is known to the
-// person from now on. ErrNotFound: the account is not there, or disabled by now.
+// person from now on. ErrNotFound: the account is not there, or disabled by now. A power cut may take it with it, unless a write that survives
+// one follows: what the audit has of the login does.
 func (s *Store) CreateSession(ctx context.Context, v Session, host string, tok, watch token.Hash, browser ...KnownBrowser) error {
 	var w []byte
 	if watch != (token.Hash{}) {
 		w = watch[:]
 	}
-	return failed("create session", s.atomically(ctx, func(c conn) error {
+	return failed("create session", s.passing.atomically(ctx, func(c conn) error {
 		err := c.once(ctx, `
 			INSERT INTO sessions (id, subject, method, acr, amr, auth_at, fingerprint, card_type, source, browser, watch_hash, created_at, seen_at, expires_at, situation)
 			SELECT ?1, subject, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15 FROM accounts WHERE subject = ?2 AND state = 'active'`+c.engine.share,

@@ -26,8 +26,8 @@ var ErrNotFound = errors.New("not found")
 type Store struct {
 	sql *sql.DB
 	db  conn
-	// passing is where what may be lost in a power cut is written: logins in progress, when a session was last seen. Logins read there too: what
-	// is written elsewhere makes SQLite read its pages anew.
+	// passing is for what may be lost in a power cut: logins in progress, which begin anew, and when a session was last seen. A session that was
+	// ended must not come back.
 	passing conn
 	listen  *pgx.ConnConfig // of PostgreSQL, for LISTEN; nil for SQLite
 
@@ -80,20 +80,14 @@ func (s *Store) usePostgres(c Config) (err error) {
 }
 
 func (s *Store) useSQLite(c Config) (err error) {
-	if s.sql, err = openSQLite(c.Name, durable); err != nil {
+	if s.sql, err = openSQLite(c.Name); err != nil {
 		return err
 	}
-	s.db = conn{engine: sqlite, prepared: newStatements(s.sql), writing: make(gate, 1)}
-	s.passing = s.db
-	if c.Name == Memory {
-		return nil // of which each handle would have its own
+	s.passing = conn{engine: sqlite, prepared: newStatements(s.sql), writing: make(gate, 1)}
+	s.db = s.passing
+	if c.Name != Memory {
+		s.db.log = wal(c.Name + "-wal")
 	}
-	passing, err := openSQLite(c.Name, soon)
-	if err != nil {
-		s.sql.Close()
-		return err
-	}
-	s.passing.prepared = newStatements(passing)
 	return nil
 }
 
@@ -151,9 +145,6 @@ func (s *Store) Ping(ctx context.Context) error {
 
 // Close closes the database.
 func (s *Store) Close() error {
-	if passing := s.passing.prepared.sql; passing != s.sql {
-		passing.Close() // has nothing to write any more; an error would be that of the other too
-	}
 	return s.sql.Close()
 }
 

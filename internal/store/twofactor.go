@@ -9,9 +9,9 @@ import (
 )
 
 // A login with a password and a second factor writes what belongs together in one transaction: all of it, or nothing. None of these need
-// survive a power cut by itself. A login that is lost begins anew; and the session that comes of it is written with all that was written
-// before it, so there is none whose code could be used again. The counters come last: many people share one of a network address, and wait
-// for each other from there on.
+// survive a power cut by itself. A login that is lost begins anew; and before a session is given away, a write that survives one has followed
+// (see CreateSession), so there is none whose code could be used again. The counters come last: many people share one of a network address, and
+// wait for each other from there on.
 
 // ErrUsed says that a count of a factor was used or passed before, or that the factor was removed.
 var ErrUsed = errors.New("used before")
