@@ -1,16 +1,18 @@
 package idp_test
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"promess/authgw/idp"
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/store"
+	"promess/authgw/internal/token"
 )
 
 const textNoAccount = "Aucun compte pour cette carte"
@@ -76,23 +78,17 @@ func testA24A25F9WithoutAnAccountNobodyEnters(t *testing.T, e engine) {
 	})
 }
 
-// disabling is an audit that an administrator disables an account during.
+// disabling is asked what a browser is known by, during a login that an administrator disables the account in.
 type disabling struct {
 	t *testing.T
 	w *world
 }
 
-func (d disabling) Write(p []byte) (int, error) {
-	var e audit.Event
-	if err := json.Unmarshal(p, &e); err != nil {
-		return 0, err
+func (d disabling) Know(_ *http.Request, subject string) (store.KnownBrowser, *http.Cookie, error) {
+	if _, err := d.w.store.DisableAccount(d.t.Context(), subject, d.w.now()); err != nil {
+		d.t.Error(err)
 	}
-	if e.Kind == audit.LoginSucceeded {
-		if _, err := d.w.store.DisableAccount(d.t.Context(), e.Subject, d.w.now()); err != nil {
-			return 0, err
-		}
-	}
-	return d.w.audit.Write(p)
+	return store.KnownBrowser{Hash: token.Hash{1}, Expires: d.w.now().Add(time.Hour)}, nil, nil
 }
 
 // D14: who is disabled between the look at the account and the session gets none, and is told why.
@@ -100,11 +96,37 @@ func TestD14DisabledDuringTheLogin(t *testing.T) { each(t, testD14DisabledDuring
 
 func testD14DisabledDuringTheLogin(t *testing.T, e engine) {
 	w := newWorldOn(t, e)
-	w.idp.Audit = audit.New(disabling{t, w}, w.now)
+	w.idp.Browsers = disabling{t, w}
 	b := w.browser(t)
 	w.wantRefused(t, b, b.post(auth+"/login/card"), textDisabled, "account_disabled")
-	if opened := w.events(t, audit.SessionOpened); len(opened) > 0 {
-		t.Errorf("sessions opened = %+v, want none", opened)
+	for _, kind := range []audit.Kind{audit.LoginSucceeded, audit.SessionOpened} {
+		if all := w.events(t, kind); len(all) > 0 {
+			t.Errorf("%s in the audit: %+v, want none", kind, all)
+		}
+	}
+}
+
+// full is a disk without room for another line.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+// Without its line in the audit there is no login: no session is left that somebody could find, and the one that the browser had goes on.
+func TestLoginThatCannotBeRecorded(t *testing.T) { each(t, testLoginThatCannotBeRecorded) }
+
+func testLoginThatCannotBeRecorded(t *testing.T, e engine) {
+	w := newWorldOn(t, e)
+	b := w.browser(t)
+	b.logIn()
+	before := w.find(t, b)
+	w.idp.Audit = audit.New(full{}, w.now)
+	b.post(auth+"/login/card").wantError(t, http.StatusServiceUnavailable, "")
+	if got := w.find(t, b); got.ID != before.ID {
+		t.Errorf("the browser has the session %s, want %s, which it had", got.ID, before.ID)
+	}
+	open, err := w.store.SessionsOf(t.Context(), before.Account.Subject, time.Hour, w.now())
+	if err != nil || len(open) != 1 || open[0].ID != before.ID {
+		t.Errorf("open sessions = %v, %v, want %s alone", open, err, before.ID)
 	}
 }
 

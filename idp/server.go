@@ -232,26 +232,15 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		s.refuseProof(w, r, p, "account_disabled")
 		return
 	}
-	// Without its line in the audit there is no login.
-	if err := s.Audit.Record(audit.Event{
-		Kind: audit.LoginSucceeded, Outcome: "success", Subject: account.Subject, Method: p.Method, ACR: p.ACR,
-		Source: Source(r), Browser: web.BrowserName(r.UserAgent()), Fingerprint: p.Fingerprint, Issuer: p.Issuer, Service: state.Service,
-	}); err != nil {
-		s.Fault(w, r, "audit login", err)
-		return
-	}
 	old, err := s.Sessions.Find(r, s.Host)
-	steps := err == nil && old.Account.Subject == account.Subject && level(p.ACR) >= level(old.ACR)
-	if err == nil && !steps {
-		err = s.End(ctx, old, "replaced")
-	}
 	if err != nil && !errors.Is(err, ErrNoSession) {
-		s.Fault(w, r, "end the session before", err)
+		s.Fault(w, r, "find the session before", err)
 		return
 	}
+	had := err == nil
 	browser, cookie := s.know(r, account.Subject)
 	v, secret, err := s.Sessions.open(r, account, p, s.Host, browser...)
-	if errors.Is(err, store.ErrNotFound) { // disabled since we looked; the trail says so after the success (D14)
+	if errors.Is(err, store.ErrNotFound) { // disabled since we looked (D14)
 		s.refuseProof(w, r, p, "account_disabled")
 		return
 	}
@@ -259,22 +248,21 @@ func (s *Server) Succeed(w http.ResponseWriter, r *http.Request, p Proof) {
 		s.Fault(w, r, "open session", err)
 		return
 	}
-	if p.Opened != nil {
-		if err := p.Opened(ctx, v); err != nil {
-			if over := s.End(context.WithoutCancel(ctx), v, "not_opened"); over != nil { // nobody has its token
-				s.Log.Error("session not ended", "session", v, "error", over)
-			}
-			s.Fault(w, r, "complete session", err)
-			return
-		}
+	err = s.admit(r, p, v, state.Service)
+	switch {
+	case err != nil || !had:
+	case old.Account.Subject == account.Subject && level(p.ACR) >= level(old.ACR):
+		err = s.replace(ctx, old, v)
+	default:
+		err = s.End(ctx, old, "replaced")
 	}
-	if steps {
-		if err := s.replace(ctx, old, v); err != nil {
-			s.Fault(w, r, "end the session before", err)
-			return
+	if err != nil {
+		if over := s.End(context.WithoutCancel(ctx), v, "not_opened"); over != nil { // nobody was given its token
+			s.Log.Error("session not ended", "session", v, "error", over)
 		}
+		s.Fault(w, r, "complete session", err)
+		return
 	}
-	s.Note(audit.Event{Kind: audit.SessionOpened, Subject: account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: Source(r)})
 	setSessionCookie(w, secret)
 	if cookie != nil {
 		http.SetCookie(w, cookie)
@@ -299,19 +287,27 @@ func (s *Server) know(r *http.Request, subject string) ([]store.KnownBrowser, *h
 	return []store.KnownBrowser{browser}, cookie
 }
 
-// replace ends a session in favour of another of the same person, at least as strong, which keeps what clients were given in it. When it
-// cannot, the new one is ended, whose token nobody was given.
-func (s *Server) replace(ctx context.Context, old, v store.Session) error {
-	err := s.Store.MoveGrants(ctx, old.ID, v.ID, s.Now())
-	if err == nil {
-		err = s.End(ctx, old, "replaced")
-	}
-	if err != nil {
-		if over := s.End(context.WithoutCancel(ctx), v, "not_opened"); over != nil {
-			s.Log.Error("session not ended", "session", v, "error", over)
-		}
+// admit records a login and completes its session. Without their lines in the audit there is no login. Those wait for the disk, and all that was
+// written before is there with them: the session, and that its proof was used.
+func (s *Server) admit(r *http.Request, p Proof, v store.Session, service string) error {
+	err := s.Audit.Record(audit.Event{
+		Kind: audit.LoginSucceeded, Outcome: "success", Subject: v.Account.Subject, Method: p.Method, ACR: p.ACR,
+		Source: v.Source, Browser: v.Browser, Fingerprint: p.Fingerprint, Issuer: p.Issuer, Service: service,
+	}, audit.Event{
+		Kind: audit.SessionOpened, Subject: v.Account.Subject, Session: v.ID, Method: p.Method, ACR: p.ACR, Source: v.Source,
+	})
+	if err == nil && p.Opened != nil {
+		err = p.Opened(r.Context(), v)
 	}
 	return err
+}
+
+// replace ends a session in favour of another of the same person, at least as strong, which keeps what clients were given in it.
+func (s *Server) replace(ctx context.Context, old, v store.Session) error {
+	if err := s.Store.MoveGrants(ctx, old.ID, v.ID, s.Now()); err != nil {
+		return err
+	}
+	return s.End(ctx, old, "replaced")
 }
 
 // goOn sends a person with a session to the service they wanted, or to the portal.

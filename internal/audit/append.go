@@ -21,10 +21,10 @@ const (
 
 type counter = atomic.Uint64
 
-// waiting is an event that is to be kept.
+// waiting is what is to be kept together: all of it, or nothing.
 type waiting struct {
-	event Event
-	kept  chan error // has room for the answer; nil: nobody waits
+	events []Event
+	kept   chan error // has room for the answer; nil: nobody waits
 }
 
 // enqueue puts an event where append finds it.
@@ -83,14 +83,16 @@ func (l *Log) collect(first waiting) []waiting {
 // keep appends a batch to the trail, copies it, and tells who waits.
 func (l *Log) keep(batch []waiting) {
 	records, err := l.chain(batch)
-	messages := make([]message, 0, len(batch))
-	for i, w := range batch {
-		switch {
-		case err == nil:
-			messages = append(messages, message{event: w.event, text: []byte(records[i].Body)})
-		case l.allowLoss: // then the copies are all there is of it
-			if line, err := json.Marshal(w.event); err == nil {
-				messages = append(messages, message{event: w.event, text: line})
+	messages := make([]message, 0, len(records))
+	for _, w := range batch {
+		for _, e := range w.events {
+			switch {
+			case err == nil:
+				messages = append(messages, message{event: e, text: []byte(records[len(messages)].Body)})
+			case l.allowLoss: // then the copies are all there is of it
+				if line, err := json.Marshal(e); err == nil {
+					messages = append(messages, message{event: e, text: line})
+				}
 			}
 		}
 	}
@@ -103,13 +105,13 @@ func (l *Log) keep(batch []waiting) {
 	for _, w := range batch {
 		failed := err
 		if err != nil {
-			failed = l.failed(w.event, err)
+			failed = l.failed(w.events, err)
 		}
 		switch {
 		case w.kept != nil:
 			w.kept <- failed
 		case failed != nil:
-			l.log.Error("audit event lost", "kind", string(w.event.Kind), "error", failed)
+			l.log.Error("audit event lost", "kind", string(w.events[0].Kind), "error", failed)
 		}
 	}
 }
@@ -123,23 +125,27 @@ func (l *Log) chain(batch []waiting) ([]store.AuditRecord, error) {
 	err := l.store.AppendAudit(ctx, func(last store.AuditRecord) ([]store.AuditRecord, error) {
 		records, end = make([]store.AuditRecord, 0, len(batch)), headOf(last)
 		for _, w := range batch {
-			r, err := end.seal(w.event)
-			if err != nil {
-				return nil, err
+			for _, e := range w.events {
+				r, err := end.seal(e)
+				if err != nil {
+					return nil, err
+				}
+				records = append(records, r)
+				end = head{r.Seq, r.Hash}
 			}
-			records = append(records, r)
-			end = head{r.Seq, r.Hash}
 		}
 		return records, nil
 	})
 	return records, err
 }
 
-// failed says that an event was not kept, unless that is allowed.
-func (l *Log) failed(e Event, err error) error {
-	lost := l.lost.Add(1)
+// failed says that events were not kept, unless that is allowed.
+func (l *Log) failed(events []Event, err error) error {
+	lost := l.lost.Add(uint64(len(events)))
 	if l.allowLoss {
-		l.log.Error("AUDIT EVENT LOST, AND WHAT IT TELLS OF WAS ALLOWED", "kind", string(e.Kind), "error", err, "lost_since_start", lost)
+		for _, e := range events {
+			l.log.Error("AUDIT EVENT LOST, AND WHAT IT TELLS OF WAS ALLOWED", "kind", string(e.Kind), "error", err, "lost_since_start", lost)
+		}
 		return nil
 	}
 	return fmt.Errorf("keep audit event: %w", err)

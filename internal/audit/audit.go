@@ -114,18 +114,27 @@ func Open(ctx context.Context, c Config) (*Log, error) {
 	return l, nil
 }
 
-// Record keeps an event, with the time of the call, and returns when it is there for good. An error means that it may not be: who asks
-// for a login then refuses it.
-func (l *Log) Record(e Event) error {
+// Record keeps events in their order, with the time of the call, and returns when they are there for good: all of them, or none. An error
+// means that they may not be: who asks for a login then refuses it.
+func (l *Log) Record(events ...Event) error {
 	if l.plain != nil {
-		return l.plain.record(e, l.now)
+		return l.plain.record(l.now, events...)
 	}
-	e.Time = l.now().UTC()
-	w := waiting{e.clean(), make(chan error, 1)}
+	w := waiting{l.stamped(events), make(chan error, 1)}
 	if err := l.enqueue(w); err != nil {
-		return l.failed(w.event, err)
+		return l.failed(w.events, err)
 	}
 	return <-w.kept // within two times appendTimeout, or SQLite's wait for another process: append answers each that is in the queue
+}
+
+// stamped returns events as they are kept, of now.
+func (l *Log) stamped(events []Event) []Event {
+	now, all := l.now().UTC(), make([]Event, 0, len(events))
+	for _, e := range events {
+		e.Time = now
+		all = append(all, e.clean())
+	}
+	return all
 }
 
 // Note keeps an event, with the time of the call, and does not wait until it is there: it goes with the next that somebody waits for, or within
@@ -133,12 +142,11 @@ func (l *Log) Record(e Event) error {
 // logged and counted as lost.
 func (l *Log) Note(e Event) error {
 	if l.plain != nil {
-		return l.plain.record(e, l.now)
+		return l.plain.record(l.now, e)
 	}
-	e.Time = l.now().UTC()
-	w := waiting{event: e.clean()}
+	w := waiting{events: l.stamped([]Event{e})}
 	if err := l.enqueue(w); err != nil {
-		return l.failed(w.event, err)
+		return l.failed(w.events, err)
 	}
 	return nil
 }

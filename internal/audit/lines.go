@@ -15,17 +15,20 @@ type lines struct {
 	torn bool // the last write ended within a line
 }
 
-// record writes an event with the time of now. The clock is read in the order of the lines.
-func (l *lines) record(e Event, now func() time.Time) error {
+// record writes events with the time of now. The clock is read in the order of the lines.
+func (l *lines) record(now func() time.Time, events ...Event) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e.Time = now().UTC()
-	line, err := json.Marshal(e.clean())
-	if err == nil {
-		err = l.write(line)
-	}
-	if err != nil {
-		return fmt.Errorf("write audit event: %w", err)
+	at := now().UTC()
+	for _, e := range events {
+		e.Time = at
+		line, err := json.Marshal(e.clean())
+		if err == nil {
+			err = l.write(line)
+		}
+		if err != nil {
+			return fmt.Errorf("write audit event: %w", err)
+		}
 	}
 	return nil
 }

@@ -3,7 +3,10 @@ package audit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,4 +74,50 @@ func TestNotedEventThatIsLostIsTold(t *testing.T) {
 	if log := w.log.String(); !strings.Contains(log, "audit event lost") || !strings.Contains(log, "the disk is full") || strings.Contains(log, "u-1") {
 		t.Errorf("log = %s", log)
 	}
+}
+
+// What is recorded together follows each other in the chain, however many record at once; and when it cannot be kept, none of it is.
+func TestEventsRecordedTogether(t *testing.T) {
+	onBoth(t, func(t *testing.T, w *world) {
+		c, broken := w.config(nil), atomic.Bool{}
+		kept := c.Store
+		c.Store = appender(func(ctx context.Context, next func(store.AuditRecord) ([]store.AuditRecord, error)) error {
+			return kept.AppendAudit(ctx, func(last store.AuditRecord) ([]store.AuditRecord, error) {
+				records, err := next(last)
+				if err == nil && broken.Load() {
+					err = errors.New("the disk is full")
+				}
+				return records, err
+			})
+		})
+		l := w.start(c)
+		login := func(subject string) error {
+			return l.Record(audit.Event{Kind: audit.LoginSucceeded, Subject: subject}, audit.Event{Kind: audit.SessionOpened, Subject: subject})
+		}
+		const persons = 20
+		var all sync.WaitGroup
+		for i := range persons {
+			all.Go(func() {
+				if err := login(fmt.Sprint("u-", i)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		broken.Store(true)
+		if err := login("u-lost"); err == nil {
+			t.Error("Record on a full disk = nil, want an error")
+		}
+		if got := l.Losses().Trail; got != 2 {
+			t.Errorf("%d events lost, want 2", got)
+		}
+		w.whole(2 * persons)
+		records := w.records()
+		for i := 0; i < len(records); i += 2 {
+			a, b := records[i], records[i+1]
+			if a.Kind != "login_succeeded" || b.Kind != "session_opened" || a.Subject != b.Subject || !a.At.Equal(b.At) {
+				t.Errorf("records %d and %d are %s of %s and %s of %s, want a login and its session", a.Seq, b.Seq, a.Kind, a.Subject, b.Kind, b.Subject)
+			}
+		}
+	})
 }
