@@ -265,8 +265,11 @@ func (w *pscWorld) twoTabs(t *testing.T) {
 	ctx, cancel := chromedp.NewContext(first.ctx) // of the same profile
 	t.Cleanup(cancel)
 	second := newTab(t, ctx)
-	w.toPSC(t, first, w.auth("/login"))
-	w.toPSC(t, second, w.auth("/login"))
+	for _, b := range []*tab{first, second} {
+		w.toPSC(t, b, w.auth("/login"))
+		// The gateway has answered before the next tab asks: a person who opens the next sees this one arrive.
+		b.do(t, chromedp.WaitVisible(chromedp.CSS("button[name=person]")))
+	}
 	choice := func(b *tab) func() *tab {
 		return func() *tab {
 			if _, err := chromedp.Call(b.ctx, page.BringToFront, cdp.Empty{}); err != nil { // nobody chooses behind another tab
