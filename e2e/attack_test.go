@@ -223,6 +223,7 @@ func (w *world) browserAtRogue(t *testing.T) (*tab, string) {
 	defer srv.Close()
 	select {
 	case handle := <-handles:
+		tab.await(t, "caught") // a browser whose answer is cut off asks again, and then the agent that is there by then
 		return tab, handle
 	case <-time.After(patience):
 		t.Fatal("the browser did not come")

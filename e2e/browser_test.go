@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/target"
 	"github.com/chromedp/chromedp"
 
@@ -178,9 +180,16 @@ func (b *tab) enterPIN(t *testing.T, pin string) {
 	b.do(t, chromedp.SendKeys(chromedp.CSS("#pin"), pin), chromedp.Click(chromedp.CSS("form[action$='/pin'] button")))
 }
 
-// back goes back in the history, as the person's button does.
+// back goes back in the history, as the person's button does, and waits until the tab is there: until then it shows the page before. At the
+// beginning of the history it does nothing.
 func (b *tab) back(t *testing.T) {
 	t.Helper()
+	var before int64
+	var first bool
+	eventually(t, "the tab has a history", func() (err error) { before, first, err = b.entry(); return err })
+	if first {
+		return
+	}
 	ctx, cancel := context.WithTimeout(b.ctx, patience)
 	defer cancel()
 	// The page that is gone back to may redirect at once, which aborts the navigation that this waits for.
@@ -189,6 +198,24 @@ func (b *tab) back(t *testing.T) {
 	if err != nil && !errors.Is(err, context.Canceled) && !strings.Contains(err.Error(), "navigated or closed") {
 		t.Fatalf("go back: %v", err)
 	}
+	eventually(t, "the tab goes back", func() error {
+		now, _, err := b.entry()
+		if err == nil && now == before {
+			err = fmt.Errorf("it is at %s:\n%s", b.url(), b.text())
+		}
+		return err
+	})
+}
+
+// entry is where in its history a tab is, and whether it is at the beginning. It fails between two pages.
+func (b *tab) entry() (id int64, first bool, err error) {
+	ctx, cancel := context.WithTimeout(b.ctx, patience)
+	defer cancel()
+	h, err := chromedp.Call(ctx, page.GetNavigationHistory, cdp.Empty{})
+	if err != nil {
+		return 0, false, err
+	}
+	return h.Entries[h.CurrentIndex].ID, h.CurrentIndex == 0, nil
 }
 
 // screenshot keeps a picture for whoever wants to look, in the directory that AUTHGW_E2E_SCREENS names.

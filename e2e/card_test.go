@@ -95,7 +95,7 @@ func (w *world) onlyConfigured(t *testing.T) {
 
 func (w *world) signOut(t *testing.T) {
 	w.insertDoctor(t)
-	tab := w.login(t, w.mail("/inbox"))
+	tab, session := w.loginOf(t, w.mail("/inbox"))
 
 	tab.open(t, w.origin("agenda")+"/today")
 	tab.await(t, "HÉLÈNE D'ARTAGNAN-LE GOFF", "/today")
@@ -113,8 +113,8 @@ func (w *world) signOut(t *testing.T) {
 		tab.open(t, url)
 		tab.await(t, "Se connecter avec ma carte CPS")
 	}
-	if got := w.events(t, audit.SessionEnded); got[len(got)-1].Reason != "logout" {
-		t.Errorf("last session_ended has reason %q, want logout", got[len(got)-1].Reason)
+	if got := w.ended(t, session); got != "logout" {
+		t.Errorf("session_ended has reason %q, want logout", got)
 	}
 
 	// The service's own link does the same.
@@ -122,6 +122,33 @@ func (w *world) signOut(t *testing.T) {
 	tab.click(t, "#out")
 	tab.await(t, "Vous êtes déconnecté")
 	backShowsNothing(t, tab)
+}
+
+// loginOf is login, and tells what the audit calls the session. Those of tests before may still be ending: their cards were pulled.
+func (w *world) loginOf(t *testing.T, url string) (tab *tab, session string) {
+	t.Helper()
+	before := len(w.events(t, audit.SessionOpened))
+	tab = w.login(t, url)
+	eventually(t, "the audit has the session", func() error {
+		opened := w.events(t, audit.SessionOpened)
+		if len(opened) != before+1 {
+			return fmt.Errorf("%d sessions were opened", len(opened)-before)
+		}
+		session = opened[before].Session
+		return nil
+	})
+	return tab, session
+}
+
+// ended returns why a session has ended, and "" when it has not.
+func (w *world) ended(t *testing.T, session string) string {
+	t.Helper()
+	for _, e := range w.events(t, audit.SessionEnded) {
+		if e.Session == session {
+			return e.Reason
+		}
+	}
+	return ""
 }
 
 // backShowsNothing goes back through a history in which somebody was signed in.
@@ -248,14 +275,13 @@ func (w *world) pulledAtSignature(t *testing.T) {
 
 func (w *world) pulledAfterwards(t *testing.T) {
 	card := w.insertDoctor(t)
-	tab := w.login(t, w.mail("/inbox"))
-	ended := len(w.events(t, audit.SessionEnded))
+	tab, session := w.loginOf(t, w.mail("/inbox"))
 	card.Close()
 	eventually(t, "the session ends", func() error {
-		if got := w.events(t, audit.SessionEnded); len(got) > ended && got[len(got)-1].Reason == "card_removed" {
-			return nil
+		if got := w.ended(t, session); got != "card_removed" {
+			return fmt.Errorf("session_ended has reason %q, want card_removed", got)
 		}
-		return fmt.Errorf("no event session_ended with reason card_removed")
+		return nil
 	})
 	tab.open(t, w.mail("/inbox"))
 	tab.await(t, "Se connecter avec ma carte CPS")
@@ -397,14 +423,14 @@ func (w *world) onlyPKCS1(t *testing.T) {
 
 func (w *world) restart(t *testing.T) {
 	card := w.insertDoctor(t)
-	tab := w.login(t, w.mail("/inbox"))
+	tab, session := w.loginOf(t, w.mail("/inbox"))
 	w.restartGateway(t)
 	tab.open(t, w.mail("/inbox?again"))
 	tab.await(t, "Boîte de réception", "ARTAGNAN")
 	// The agent watches on: the card still ends the session.
 	card.Close()
 	eventually(t, "the session ends", func() error {
-		if len(w.events(t, audit.SessionEnded)) == 0 {
+		if w.ended(t, session) == "" {
 			return fmt.Errorf("no event session_ended")
 		}
 		return nil

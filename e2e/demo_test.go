@@ -32,11 +32,11 @@ func demonstration(t *testing.T, flag string) {
 	}
 	defer taken.Close()
 	empty := t.TempDir()
-	demo := &process{name: "authgw demo", out: &output{}, done: make(chan struct{})}
+	demo := &process{name: "authgw demo", out: newOutput(t), done: make(chan struct{})}
 	demo.cmd = exec.Command(binaries.authgw, "demo", "--listen", taken.Addr().String(), flag)
 	demo.cmd.Dir = empty
 	demo.cmd.Env = append(os.Environ(), "TMPDIR="+empty, "HOME="+empty)
-	demo.cmd.Stdout, demo.cmd.Stderr = demo.out, demo.out
+	demo.cmd.Stdout, demo.cmd.Stderr = demo.out.file, demo.out.file
 	hands, err := demo.cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -50,6 +50,7 @@ func demonstration(t *testing.T, flag string) {
 	}()
 	t.Cleanup(func() { demo.stop(t) })
 	demo.await(t, "config_loaded")
+	demo.await(t, "Below are the audit events") // the end of what it says, by another goroutine
 	said := demo.out.String()
 	if want := fmt.Sprintf("Port %d is taken", taken.Addr().(*net.TCPAddr).Port); !strings.Contains(said, want) {
 		t.Errorf("it does not say %q:\n%s", want, said)

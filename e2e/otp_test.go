@@ -336,10 +336,10 @@ func (w *codeWorld) byRecovery(t *testing.T, b *tab) {
 	for i, want := range []string{"", "Ce code n’est pas le bon, ou il a déjà servi."} {
 		w.first(t, b, w.mail("/inbox"))
 		b.click(t, "a[href='/login/otp/code?way=recovery']")
+		b.await(t, "Recopiez un code de votre feuille")
 		if i == 0 {
 			b.look(t, w.axe, "otp-recovery")
 		}
-		b.await(t, "Recopiez un code de votre feuille")
 		b.typeIn(t, "#code", strings.ToLower(codes[3]))
 		if want != "" {
 			b.await(t, want)

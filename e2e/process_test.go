@@ -1,13 +1,12 @@
 package e2e
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -28,10 +27,10 @@ type process struct {
 // startProcess starts a program with env beside the test's own environment.
 func startProcess(t *testing.T, env []string, path string, args ...string) *process {
 	t.Helper()
-	p := &process{name: path[strings.LastIndexByte(path, '/')+1:], out: &output{}, done: make(chan struct{})}
+	p := &process{name: path[strings.LastIndexByte(path, '/')+1:], out: newOutput(t), done: make(chan struct{})}
 	p.cmd = exec.Command(path, args...)
 	p.cmd.Env = append(os.Environ(), env...)
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	p.cmd.Stdout, p.cmd.Stderr = p.out.file, p.out.file
 	if err := p.cmd.Start(); err != nil {
 		t.Fatalf("start %s: %v", p.name, err)
 	}
@@ -77,22 +76,29 @@ func (p *process) await(t *testing.T, text string) {
 	})
 }
 
-// output is what a process prints. It is safe for concurrent use.
+// output is what a process prints: a file, so that a line which the process has written before it answers is there when the answer is. A pipe
+// would have to be read first, by another goroutine. It is safe for concurrent use.
 type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
+	t    *testing.T
+	file *os.File
 }
 
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
+func newOutput(t *testing.T) *output {
+	t.Helper()
+	file, err := os.OpenFile(filepath.Join(t.TempDir(), "output"), os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return &output{t, file}
 }
 
 func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
+	text, err := os.ReadFile(o.file.Name())
+	if err != nil {
+		o.t.Errorf("read what a program printed: %v", err) // or a secret in it would not be seen
+	}
+	return string(text)
 }
 
 // eventually tries until it works.

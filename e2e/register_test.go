@@ -125,7 +125,7 @@ func TestInscription(t *testing.T) {
 			tab.await(t, want)
 		}
 		tab.screenshot(t, "register-burnt")
-		tab.typeIn(t, "#code", w.code(t, 1))
+		tab.answered(t, func() { tab.typeIn(t, "#code", w.code(t, 1)) }) // with the words that are there already
 		tab.await(t, "Ce code n’est plus valable")
 		if got := w.events(t, audit.AddressChanged); len(got) != 1 || got[0].Outcome != "refused" {
 			t.Errorf("events address_changed %+v, want one refusal", got)
