@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,7 +93,7 @@ func (c *pcsc) readers() ([]Reader, error) {
 	for i, name := range names {
 		states[i].Reader = name
 	}
-	err = c.ctx.GetStatusChange(states, 0)
+	err = c.statusChange(states, 0)
 	if err != nil && !errors.Is(err, scard.ErrTimeout) {
 		return nil, pcscError("ask for the readers' state", err)
 	}
@@ -103,6 +105,24 @@ func (c *pcsc) readers() ([]Reader, error) {
 		}
 	}
 	return readers, nil
+}
+
+// statusChange is SCardGetStatusChange. github.com/ebfe/scard keeps from the garbage collector only the last copy that it made of a reader's
+// name: of two calls about one reader, PC/SC reads the name of the first from memory that is somebody else's by then, knows no such reader, and
+// the card counts as removed. So each context has names of its own: what follows the NUL, PC/SC does not see. On Windows, where names are no C
+// strings and no copy is kept, nothing can be done here.
+func (c *pcsc) statusChange(states []scard.ReaderState, timeout time.Duration) error {
+	own := slices.Clone(states)
+	if runtime.GOOS != "windows" {
+		for i := range own {
+			own[i].Reader += fmt.Sprintf("\x00%p", c) // and not a count, so that the copies that are kept do not grow in number for ever
+		}
+	}
+	err := c.ctx.GetStatusChange(own, timeout)
+	for i := range own {
+		states[i].EventState, states[i].Atr = own[i].EventState, own[i].Atr
+	}
+	return err
 }
 
 func (c *pcsc) reset(ctx context.Context, reader string) error {
@@ -145,7 +165,7 @@ func (c *pcsc) wait(ctx context.Context, states []scard.ReaderState) error {
 			}
 		}
 	})
-	err := c.ctx.GetStatusChange(states, slice)
+	err := c.statusChange(states, slice)
 	close(done)
 	if !stop() {
 		cancelling.Wait() // so that nobody cancels a context that was released

@@ -3,6 +3,8 @@ package pkcs11_test
 import (
 	"context"
 	"errors"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,5 +184,31 @@ func TestCloseDuringACallOfAHungCard(t *testing.T) {
 	close(release)
 	if err := token.Login(deadline(t), "1234"); !errors.Is(err, pkcs11.ErrClosed) {
 		t.Errorf("Login after Close = %v, want ErrClosed", err)
+	}
+}
+
+// Nobody who waits for the removal of a card is told of one because others ask for its reader: see pcsc.statusChange. A session would end with it.
+func TestCardStaysThoughOthersAskForItsReader(t *testing.T) {
+	d := pcsctest.Start(t)
+	d.Insert(t, 0, newCard(t, newECDSA(t)))
+	ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+	defer cancel()
+	waited := make(chan error, 1)
+	go func() { waited <- pkcs11.WaitRemoved(ctx, d.Readers[0]) }() // ends with ctx
+	for ctx.Err() == nil {
+		if _, err := pkcs11.Readers(ctx); err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		for range 2000 { // takes what was collected
+			_ = strings.Clone(d.Readers[1] + "\x00")
+		}
+		// What happens at a reader makes all who wait look at theirs, by its name.
+		if err := pkcs11.Reset(ctx, d.Readers[0]); err != nil && ctx.Err() == nil {
+			t.Fatal(err)
+		}
+	}
+	if err := <-waited; !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("WaitRemoved = %v while the card is there, want it to wait", err)
 	}
 }
