@@ -79,8 +79,9 @@ type Proof struct {
 	Until  time.Time `json:"until,omitzero"` // the session ends with it, whatever else; zero: no such bound
 
 	// Subject is the account that the proof is of, where the method knows it: one that holds what was proved. Otherwise it is empty, and
-	// the account is that of the national identifier.
-	Subject string `json:"subject,omitempty"`
+	// the account is that of the national identifier. Account is the same, for a method that has just read it.
+	Subject string         `json:"subject,omitempty"`
+	Account *store.Account `json:"-"`
 
 	IDType     string `json:"id_type"`
 	NationalID string `json:"national_id"`

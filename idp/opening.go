@@ -14,6 +14,9 @@ import (
 // accountOf returns the account that a proof opens: the one that it names, or that of its national identifier, and nothing else of it
 // counts (F9). ErrNotFound of package store: there is none, and logins make none here.
 func (s *Server) accountOf(r *http.Request, p Proof) (store.Account, error) {
+	if p.Account != nil {
+		return *p.Account, nil
+	}
 	if p.Subject != "" {
 		return s.Store.AccountBySubject(r.Context(), p.Subject)
 	}

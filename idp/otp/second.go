@@ -189,7 +189,7 @@ func (m *Method) judge(w http.ResponseWriter, r *http.Request, c running, name, 
 		s.Fault(w, r, "finish login", err)
 	default:
 		s.Succeed(w, r, idp.Proof{
-			Method: Name, ACR: idp.Lower(idp.Lower(idp.ACRTwoFactor, c.at.ACR), acr), AMR: []string{"pwd", "otp", "mfa"}, Time: s.Now(), Subject: c.account.Subject,
+			Method: Name, ACR: idp.Lower(idp.Lower(idp.ACRTwoFactor, c.at.ACR), acr), AMR: []string{"pwd", "otp", "mfa"}, Time: s.Now(), Account: &c.account,
 		})
 	}
 }

@@ -57,6 +57,10 @@ type Attempt struct {
 // attempt yet, none is counted, and it returns when that one does. Attempts at once are counted one after the other, on whatever gateway.
 // Counters that several attempts share come in one order.
 func (s *Store) BeginAttempt(ctx context.Context, counters []Counter, now time.Time) (turns []int64, open time.Time, err error) {
+	// Nearly all of a flood ends here, where it holds up nobody that writes. What is let through is decided below.
+	if open, err = s.passing.heldUntil(ctx, counters); err != nil || open.After(now) {
+		return nil, open, failed("begin attempt", err)
+	}
 	return s.beginAttempt(ctx, counters, now, func(conn) error { return nil })
 }
 
@@ -68,10 +72,6 @@ func (s *Store) BeginLoginAttempt(ctx context.Context, counters []Counter, l Log
 
 // beginAttempt does something else first, which the attempt belongs to.
 func (s *Store) beginAttempt(ctx context.Context, counters []Counter, now time.Time, first func(conn) error) (turns []int64, open time.Time, err error) {
-	// Nearly all of a flood ends here, where it holds up nobody that writes. What is let through is decided below.
-	if open, err = s.passing.heldUntil(ctx, counters); err != nil || open.After(now) {
-		return nil, open, failed("begin attempt", err)
-	}
 	held := errors.New("held")
 	err = s.passing.atomically(ctx, func(in conn) error {
 		turns, open = nil, time.Time{}
