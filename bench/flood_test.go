@@ -37,8 +37,11 @@ const (
 //	quiet-p99-ms, flood-p99-ms   of the requests of open sessions, over all windows of a kind; p50 likewise
 //	ratio                        of the two p99
 //	compared/s, busy/s, held/s   what became of the wrong logins: 422, 503, 429
+//
+// "no flood" says what the machine itself does to the same requests when its processors are busy: in the place of wrong logins, a process
+// that has nothing to do with the gateway computes with what others leave.
 func BenchmarkFlood(b *testing.B) {
-	for name, sources := range map[string]int{"200 addresses": 200, "one address": 1} {
+	for name, sources := range map[string]int{"200 addresses": 200, "one address": 1, "no flood": 0} {
 		b.Run(name, func(b *testing.B) { flood(b, sources) })
 	}
 }
@@ -180,7 +183,7 @@ func (a *attacker) report(b *testing.B) {
 		b.ReportMetric(float64(a.answers[status])/seconds, unit)
 		known += a.answers[status]
 	}
-	if sent := int(seconds * floodRate); known != sent {
+	if sent := int(seconds * floodRate); a.sources > 0 && known != sent {
 		b.Fatalf("%d wrong logins were answered as such, of %d: %v", known, sent, a.answers)
 	}
 }
