@@ -124,26 +124,6 @@ func sqliteDSN(path string) string {
 	return "file:" + (&url.URL{Path: filepath.ToSlash(path)}).EscapedPath() + "?" + q.Encode()
 }
 
-// wal waits until all that was committed to a SQLite file is on the disk: its write-ahead log. By itself SQLite does so for each commit, or
-// (synchronous=NORMAL, as here) for none, and in the second case a power cut takes the last commits with it, in their order, and leaves the
-// file whole. To wait after the commit, and not in it, leaves it to each write whether it is to survive; the log of one connection holds what
-// others wrote before; and nobody who writes waits for somebody else's disk. A commit that a checkpoint has moved to the file meanwhile is on
-// the disk: a checkpoint waits for the log first, and for the file before the log is used again.
-type wal string
-
-// wait opens the log each time: it is the file of that name that SQLite will read.
-func (w wal) wait() error {
-	if w == "" {
-		return nil
-	}
-	f, err := os.OpenFile(string(w), os.O_RDWR, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return dataSync(f)
-}
-
 // statements are the prepared statements of a database: as many as this package has, since none is composed of data. SQLite would
 // otherwise compile each anew, every time. It is safe for concurrent use.
 type statements struct {
@@ -303,12 +283,16 @@ func (w written) Scan(into ...any) error {
 	if w.err != nil {
 		return w.err
 	}
-	err := w.row.Scan(into...)
-	w.was.writing.leave()
-	if err == nil {
-		err = w.was.log.wait()
+	if err := w.read(into...); err != nil {
+		return err
 	}
-	return err
+	return w.was.log.wait()
+}
+
+// read is Scan without the wait for the disk.
+func (w written) read(into ...any) error {
+	defer w.was.writing.leave()
+	return w.row.Scan(into...)
 }
 
 // change runs a statement that changes one row and returns it. The caller scans what it returns, once.
