@@ -13,10 +13,13 @@ func (s *Server) Refuse(w http.ResponseWriter, r *http.Request, method string, f
 	s.Pages.Render(w, r, f.Status, web.ErrorPage{Code: f.Code, Support: f.Support, RetryURL: "/login"})
 }
 
+// busy is the reason of a refusal that has to do with nobody: too many sign in at the moment.
+const busy = "busy"
+
 // looksAtNothing says whether a refusal of a reason costs neither side anything: no proof was looked at, no login was there.
 func looksAtNothing(reason string) bool {
 	switch reason {
-	case "throttled", "login_unknown", "login_over", "state_unknown", "other_browser", "qr_network":
+	case "throttled", "login_unknown", "login_over", "state_unknown", "other_browser", "qr_network", busy:
 		return true
 	}
 	return false
@@ -24,9 +27,13 @@ func looksAtNothing(reason string) bool {
 
 // RecordRefusal records that a login was refused, for a method that shows it on a page of its own. Of refusals for which nothing was looked
 // at it records a hundred of each network, and then one in five seconds: nothing else bounds them, the trail is never shortened, and who
-// fills it hides in it.
+// fills it hides in it. Where it is the gateway that was busy, all networks are one.
 func (s *Server) RecordRefusal(r *http.Request, method string, f Refusal) {
-	if looksAtNothing(f.Reason) && !s.idle.Allow(Source(r), s.Now()) {
+	from := Source(r)
+	if f.Reason == busy {
+		from = ""
+	}
+	if looksAtNothing(f.Reason) && !s.idle.Allow(from, s.Now()) {
 		s.Log.Debug("refusal not recorded: there are too many", "method", method, "reason", f.Reason, "support", f.Support)
 		return
 	}

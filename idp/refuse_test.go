@@ -1,11 +1,14 @@
 package idp_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 
+	"promess/authgw/idp"
+	"promess/authgw/internal/audit"
 	"promess/authgw/proxy"
 )
 
@@ -49,4 +52,18 @@ func TestRefusalsOfTheProxyAreExplained(t *testing.T) {
 	}
 	// The auth host says in words what is not there.
 	w.browser(t).get(auth+"/nothing-here").wantError(t, http.StatusNotFound, textNotFound)
+}
+
+// G10: a flood from everywhere does not fill the trail: that the gateway is busy has to do with no network.
+func TestG10BusyGatewayIsRecordedOnceForAllNetworks(t *testing.T) {
+	w := newWorld(t)
+	before := len(w.events(t, audit.LoginRefused))
+	for i := range 500 {
+		r := httptest.NewRequest(http.MethodPost, auth+"/login/otp/password", nil)
+		r.RemoteAddr = fmt.Sprintf("192.0.%d.%d:1000", i/250, i%250)
+		w.idp.RecordRefusal(r, "otp", idp.Refusal{Reason: "busy"})
+	}
+	if n := len(w.events(t, audit.LoginRefused)) - before; n != 100 { // the clock stands still
+		t.Errorf("%d of 500 refusals are in the trail, want 100", n)
+	}
 }

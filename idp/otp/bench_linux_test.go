@@ -67,7 +67,7 @@ func benchmarkLogin(b *testing.B, word string) string {
 	if err != nil {
 		b.Fatal(err)
 	}
-	w := newWorldWith(b, func(c *otp.Config) { c.Hasher, c.MailCode = apart, false })
+	w := newWorldWith(b, func(c *otp.Config) { c.Hasher, c.Familiar, c.MailCode = apart, apart, false })
 	if w.idp.Audit, err = audit.Open(b.Context(), audit.Config{Store: w.store, Log: slog.New(slog.DiscardHandler), Now: w.now}); err != nil {
 		b.Fatal(err)
 	}

@@ -248,7 +248,7 @@ func TestPasswordIsHashedAnewWhenTheParametersRise(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.config.Hasher = dearer
+	w.config.Hasher, w.config.Familiar = dearer, dearer
 	w.serve(t)
 	w.first(t)
 	after := w.factors(t, store.Password)[0]

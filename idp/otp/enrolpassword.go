@@ -60,7 +60,7 @@ func (m *Method) setPassword(w http.ResponseWriter, r *http.Request) {
 
 func (m *Method) keepPassword(w http.ResponseWriter, r *http.Request, v store.Session, typed string) {
 	s := m.Server
-	hash, err := m.Hasher.Hash(r.Context(), typed)
+	hash, err := m.Familiar.Hash(r.Context(), typed)
 	if errors.Is(err, password.ErrBusy) {
 		retryAfter(w, password.RetryAfter)
 		m.showPassword(w, r, v, http.StatusServiceUnavailable, "busy")

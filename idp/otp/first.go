@@ -90,13 +90,16 @@ func (m *Method) submitPassword(w http.ResponseWriter, r *http.Request) {
 		m.showForm(w, r, http.StatusUnprocessableEntity, web.OTPPage{Identifier: identifier, Problem: "incomplete"})
 		return
 	}
-	if m.Hasher.Busy() { // whoever it is: nothing is looked up that would only be given back
+	if m.Hasher.Busy() && !throttle.Marked(r) { // whoever it is: nothing is looked up that would only be given back
 		m.notChecked(w, r, identifier, password.ErrBusy)
 		return
 	}
 	c, err := m.claimOf(r.Context(), identifier)
+	if err == nil && m.Hasher.Busy() {
+		err = m.crowdedOut(r, c)
+	}
 	if err != nil {
-		s.Fault(w, r, "find account", err)
+		m.notChecked(w, r, identifier, err)
 		return
 	}
 	attempt, wait, err := m.attempt(r, c.account.Subject, identifier)
@@ -110,7 +113,7 @@ func (m *Method) submitPassword(w http.ResponseWriter, r *http.Request) {
 		m.showForm(w, r, http.StatusTooManyRequests, web.OTPPage{Identifier: identifier, Problem: "throttled", Wait: wait})
 		return
 	}
-	right, err := m.Hasher.Verify(r.Context(), c.password.Secret, typed)
+	right, err := m.hasher(attempt).Verify(r.Context(), c.password.Secret, typed)
 	switch {
 	case err != nil:
 		m.unjudged(r.Context(), attempt)
@@ -138,12 +141,31 @@ func (m *Method) unjudged(ctx context.Context, a *throttle.Attempt) {
 	}
 }
 
+// crowdedOut is password.ErrBusy for whoever would have to wait where too many do, which is everybody but the person with the browser that
+// knows them. Nothing is counted yet that would only be given back.
+func (m *Method) crowdedOut(r *http.Request, c claim) error {
+	known, err := m.Throttle.Knows(r.Context(), who(r, c.account.Subject, c.identifier))
+	if err == nil && !known {
+		return password.ErrBusy
+	}
+	return err
+}
+
+// hasher is where the password of an attempt is looked at.
+func (m *Method) hasher(a *throttle.Attempt) *password.Hasher {
+	if a.Known {
+		return m.Familiar
+	}
+	return m.Hasher
+}
+
 // notChecked answers when nobody looked at a password.
 func (m *Method) notChecked(w http.ResponseWriter, r *http.Request, identifier string, err error) {
 	if !errors.Is(err, password.ErrBusy) {
 		m.Server.Fault(w, r, "check password", err)
 		return
 	}
+	m.refused(r, "", "busy", store.Password)
 	retryAfter(w, password.RetryAfter)
 	m.showForm(w, r, http.StatusServiceUnavailable, web.OTPPage{Identifier: identifier, Problem: "busy", Wait: password.RetryAfter})
 }
@@ -171,7 +193,7 @@ func (m *Method) passwordRight(w http.ResponseWriter, r *http.Request, c claim, 
 		n, err = m.begun(progress{Subject: c.account.Subject, Password: c.password.ID, ACR: c.password.ACR, Tries: loginTry})
 	}
 	if err == nil {
-		hash := m.hashFrom(r.Context(), c.password, typed)
+		hash := m.hashFrom(r.Context(), m.hasher(attempt), c.password, typed)
 		err = attempt.Settled(r.Context(), func(ctx context.Context, a store.Attempt) error {
 			return s.Store.AcceptPassword(ctx, a, c.password, hash, n.handle, n.login, s.Now())
 		})
@@ -198,11 +220,11 @@ func (m *Method) passwordRight(w http.ResponseWriter, r *http.Request, c claim, 
 }
 
 // hashFrom returns the hash of a password from now on: another one when the parameters have risen.
-func (m *Method) hashFrom(ctx context.Context, f store.Factor, typed string) string {
-	if !m.Hasher.NeedsRehash(f.Secret) {
+func (m *Method) hashFrom(ctx context.Context, h *password.Hasher, f store.Factor, typed string) string {
+	if !h.NeedsRehash(f.Secret) {
 		return f.Secret
 	}
-	next, err := m.Hasher.Hash(ctx, typed)
+	next, err := h.Hash(ctx, typed)
 	if err != nil {
 		m.Server.Log.Warn("password not hashed anew", "subject", f.Subject, "error", err) // the next login will
 		return f.Secret

@@ -139,7 +139,7 @@ func (m *Method) choose(w http.ResponseWriter, r *http.Request, v invited, code 
 	}
 	hash := ""
 	if err == nil && problem == "" {
-		if hash, err = m.Hasher.Hash(r.Context(), typed); errors.Is(err, password.ErrBusy) {
+		if hash, err = m.Familiar.Hash(r.Context(), typed); errors.Is(err, password.ErrBusy) {
 			problem, err = "busy", nil
 		}
 	}

@@ -53,6 +53,7 @@ const (
 type Config struct {
 	Server   *idp.Server // with Registration where codes go by mail
 	Hasher   *password.Hasher
+	Familiar *password.Hasher // for those whom no flood of strangers is to crowd out: signed in, invited, or from a browser that knows them
 	Policy   password.Policy
 	Throttle *throttle.Throttle
 	Keys     *seal.Keys

@@ -1,15 +1,22 @@
 package otp_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"promess/authgw/internal/audit"
 	"promess/authgw/internal/password"
+	"promess/authgw/internal/token"
 )
 
 // guess gives a wrong password under an identifier.
@@ -203,6 +210,60 @@ func TestD16NoAnswerSaysWhetherTheAccountExists(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A flood of strangers crowds nobody out who comes with the browser that knows them, and nobody who is signed in. A cookie that somebody has
+// made up is no such browser.
+func TestFloodKeepsNobodyOutOfTheirOwnBrowser(t *testing.T) {
+	w := enrolled(t)
+	k := w.addApp(t, "")
+	own := w.first(t)
+	own.post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/")
+	slow, err := password.NewHasher(password.Params{Memory: 64 << 10, Time: 16, Threads: 1}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.config.Hasher = slow
+	w.serve(t)
+	flood, ebb := context.WithCancel(t.Context())
+	var crowd sync.WaitGroup
+	defer crowd.Wait()
+	defer ebb()
+	for range 80 { // more than the one that is served and the 64 that wait
+		crowd.Go(func() {
+			for flood.Err() == nil {
+				if _, err := slow.Verify(flood, "", another); errors.Is(err, password.ErrBusy) {
+					time.Sleep(time.Millisecond) // not to take the processor from the others
+				}
+			}
+		})
+	}
+	forger := w.browser(t)
+	u, err := url.Parse(w.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forger.client.Jar.SetCookies(u, []*http.Cookie{{Name: "__Host-authgw-browser", Value: token.New(), Path: "/", Secure: true}})
+	for range 3 {
+		for deadline := time.Now().Add(time.Minute); !slow.Busy(); {
+			if time.Now().After(deadline) {
+				t.Fatal("the flood does not rise")
+			}
+			runtime.Gosched()
+		}
+		own.post("/login/otp/password", "identifier", rpps, "password", secret).wantTo(t, "/login/otp/code")
+		w.browser(t).post("/login/otp/password", "identifier", rpps, "password", secret).want(t, http.StatusServiceUnavailable)
+		forger.post("/login/otp/password", "identifier", rpps, "password", secret).want(t, http.StatusServiceUnavailable)
+	}
+	for _, e := range w.events(t, audit.LoginRefused) {
+		if e.Reason != "busy" || e.Subject != "" {
+			t.Errorf("refusal %q of %q, want %q of nobody", e.Reason, e.Subject, "busy")
+		}
+	}
+	if n := len(w.events(t, audit.LoginRefused)); n != 6 {
+		t.Errorf("%d refusals in the trail, want 6", n)
+	}
+	own.post("/account/password", "password", another, "again", another).wantTo(t, "/account?done=password_set")
 }
 
 // A flood makes others wait for a moment, and nobody's password counts as wrong that was not looked at.

@@ -183,7 +183,7 @@ func newWorldWith(t testing.TB, change func(*otp.Config)) *world {
 		t.Fatal(err)
 	}
 	w.config = otp.Config{
-		Server: w.idp, Hasher: hasher, Throttle: guard, Keys: w.keys, Issuer: "ProMess", MailCode: true, TOTP: true, Recovery: true,
+		Server: w.idp, Hasher: hasher, Familiar: hasher, Throttle: guard, Keys: w.keys, Issuer: "ProMess", MailCode: true, TOTP: true, Recovery: true,
 	}
 	change(&w.config)
 	w.card = &believer{server: w.idp, acr: idp.ACRHardware, now: w.now}

@@ -26,6 +26,12 @@ func browserOf(r *http.Request) (token.Hash, bool) {
 	return token.Of(token.Known, all[0].Value)
 }
 
+// Marked says whether a request has a cookie that could be that of a known browser: a look at the request alone.
+func Marked(r *http.Request) bool {
+	_, ok := browserOf(r)
+	return ok
+}
+
 // Know returns what a request's browser is to be known by to a person who completes a login with it, by whatever method, and its cookie. A
 // browser that several persons use is known to each of them by the same one; but a cookie that nobody has signed in with yet is replaced, or
 // whoever put it there would be known too.

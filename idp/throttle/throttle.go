@@ -96,6 +96,7 @@ type Who struct {
 
 // Attempt is a proof that is being checked. It counts as failed until one of its methods is called, the first of which counts.
 type Attempt struct {
+	Known    bool // the person has signed in with this browser
 	throttle *Throttle
 	counted  store.Attempt
 	over     atomic.Bool
@@ -119,10 +120,11 @@ func (t *Throttle) BeginStep(ctx context.Context, who Who, l store.Login, progre
 type counting func(ctx context.Context, counters []store.Counter, now time.Time) (turns []int64, open time.Time, err error)
 
 func (t *Throttle) begin(ctx context.Context, who Who, count counting) (a *Attempt, wait time.Duration, err error) {
-	counters, err := t.counters(ctx, who)
+	known, err := t.Knows(ctx, who)
 	if err != nil {
 		return nil, 0, err
 	}
+	counters := t.counters(who, known)
 	now := t.now()
 	turns, open, err := count(ctx, counters, now)
 	if err != nil {
@@ -132,7 +134,7 @@ func (t *Throttle) begin(ctx context.Context, who Who, count counting) (a *Attem
 		// At least a second: another was faster, and it may be open again.
 		return nil, max(open.Sub(now), time.Second), nil
 	}
-	return &Attempt{throttle: t, counted: store.Attempt{Counters: counters, Turns: turns}}, 0, nil
+	return &Attempt{Known: known, throttle: t, counted: store.Attempt{Counters: counters, Turns: turns}}, 0, nil
 }
 
 // Succeeded takes the failure back: the proof was right, and the login goes on to the next.
@@ -189,25 +191,30 @@ func untilDone(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 }
 
-// counters returns where an attempt counts. The last is the account's, or the browser's.
-func (t *Throttle) counters(ctx context.Context, who Who) ([]store.Counter, error) {
+// Knows says whether somebody who is about to prove something has signed in with the browser of the request before. It asks for nobody too,
+// who would otherwise be told by the time.
+func (t *Throttle) Knows(ctx context.Context, who Who) (bool, error) {
 	browser, ok := browserOf(who.Request)
-	if ok { // asked for nobody too, who would otherwise be told by the time
-		known, _, err := t.store.KnowsBrowser(ctx, browser, who.Subject, t.now())
-		if err != nil {
-			return nil, err
-		}
-		if known {
-			return []store.Counter{{
-				Key: "browser:" + hex.EncodeToString(browser[:]) + ":" + who.Subject, Subject: who.Subject, Limits: personLimits(),
-			}}, nil
-		}
+	if !ok {
+		return false, nil
+	}
+	known, _, err := t.store.KnowsBrowser(ctx, browser, who.Subject, t.now())
+	return known, err
+}
+
+// counters returns where an attempt counts. The last is the account's, or that of a browser which is known.
+func (t *Throttle) counters(who Who, known bool) []store.Counter {
+	if known {
+		browser, _ := browserOf(who.Request)
+		return []store.Counter{{
+			Key: "browser:" + hex.EncodeToString(browser[:]) + ":" + who.Subject, Subject: who.Subject, Limits: personLimits(),
+		}}
 	}
 	person := store.Counter{Key: "account:" + who.Subject, Subject: who.Subject, Limits: personLimits()}
 	if who.Subject == "" {
 		person.Key = "nobody:" + t.mac(store.NormalIdentifier(who.Identifier))
 	}
-	return []store.Counter{{Key: "source:" + limit.Network(who.Source), Limits: sourceLimits()}, person}, nil
+	return []store.Counter{{Key: "source:" + limit.Network(who.Source), Limits: sourceLimits()}, person}
 }
 
 func (t *Throttle) mac(text string) string {

@@ -22,6 +22,10 @@ func (g *Gateway) otp(c Config, provider *idp.Server) (*otp.Method, error) {
 	if err != nil {
 		return nil, err
 	}
+	familiar, err := password.NewHasher(p.Params(), p.Concurrent, c.HashCommand...)
+	if err != nil {
+		return nil, err
+	}
 	policy := password.Policy{MinLength: p.MinLength}
 	if p.Breached != "" { // nobody closes it: requests may use it for as long as they take, and an os.File that nothing uses is closed by itself
 		if policy.Breached, err = password.OpenBreached(p.Breached); err != nil {
@@ -34,7 +38,7 @@ func (g *Gateway) otp(c Config, provider *idp.Server) (*otp.Method, error) {
 	}
 	o := c.Gateway.OTP
 	return otp.New(otp.Config{
-		Server: provider, Hasher: hasher, Policy: policy, Throttle: guard, Keys: c.Materials.SealKeys, Issuer: product,
+		Server: provider, Hasher: hasher, Familiar: familiar, Policy: policy, Throttle: guard, Keys: c.Materials.SealKeys, Issuer: product,
 		MailCode: o.MailCode, TOTP: o.TOTP, Recovery: o.Recovery,
 	}), nil
 }

@@ -1,6 +1,9 @@
 package password
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // FillForTest takes every place of a Hasher.
 func (h *Hasher) FillForTest() {
@@ -16,6 +19,21 @@ func (h *Hasher) LeaveForTest() { h.leave(here{}) }
 func (h *Hasher) EnterForTest(ctx context.Context) error {
 	_, err := h.enter(ctx)
 	return err
+}
+
+// TakeForTest makes each hash take some time, and nothing else.
+func (h *Hasher) TakeForTest(d time.Duration) {
+	h.FillForTest()
+	for range cap(h.places) {
+		h.places <- lasting(d)
+	}
+}
+
+type lasting time.Duration
+
+func (d lasting) compute(j job) ([]byte, error) {
+	time.Sleep(time.Duration(d))
+	return make([]byte, j.Length), nil
 }
 
 // QueueForTest is how many may wait.

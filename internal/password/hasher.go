@@ -22,6 +22,13 @@ const (
 // RetryAfter is when to try again after ErrBusy.
 const RetryAfter = 5 * time.Second
 
+// After a wrong password its place rests, restFor times as long as it worked, and maxRest at most. So a flood of wrong ones has an eighth of
+// a processor for each place; who is signed in would notice if it had the whole of one. The right ones of a morning rest nobody.
+const (
+	restFor = 7
+	maxRest = time.Second
+)
+
 // Hasher hashes passwords and compares them, a few at once.
 //
 // What else this process does must not suffer. There are fewer hashes at once than processors, and they are computed by processes of their own
@@ -94,16 +101,22 @@ func (h *Hasher) Verify(ctx context.Context, stored, password string) (bool, err
 	if err != nil {
 		return false, fmt.Errorf("verify password: %w", err)
 	}
-	defer h.leave(at)
+	began := time.Now()
 	sum, err := at.compute(job{against.Params, against.salt, prepared, len(against.sum)})
 	if err == nil {
 		err = h.spend(at, against.Params)
 	}
 	if err != nil {
+		h.leave(at)
 		return false, fmt.Errorf("verify password: %w", err)
 	}
 	same := subtle.ConstantTimeCompare(sum, against.sum) == 1
-	return same && known && text, nil
+	if right := same && known && text; !right {
+		time.AfterFunc(min(restFor*time.Since(began), maxRest), func() { h.leave(at) })
+		return false, nil
+	}
+	h.leave(at)
+	return true, nil
 }
 
 // spend takes the time by which a hash with p is cheaper than one of today's, or an account that has not signed in since the parameters

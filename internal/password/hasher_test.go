@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -274,6 +275,55 @@ func TestFloodIsTurnedAway(t *testing.T) {
 			t.Errorf("the last waited %v, want 3s", waited)
 		}
 	})
+}
+
+// A place that had a wrong password rests, so that a flood of them leaves the processors to others; right ones have all of it.
+func TestFloodOfWrongPasswordsHasAnEighthOfTheTime(t *testing.T) {
+	const zeros = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	for _, tt := range []struct {
+		name   string
+		takes  time.Duration // a hash
+		stored string        // zeros: what the place says the hash is
+		right  bool
+		most   int // that are looked at in 16 s
+	}{
+		{"wrong", 20 * time.Millisecond, "", false, 100},
+		{"right", 20 * time.Millisecond, zeros, true, 800},
+		{"wrong, and each is dear", time.Second, "", false, 8}, // no rest is longer than a second
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, err := password.NewHasher(password.Default, 1)
+				if err != nil {
+					t.Fatal(err)
+				}
+				h.TakeForTest(tt.takes)
+				ctx, end := context.WithTimeout(t.Context(), 16*time.Second-time.Millisecond)
+				defer end()
+				var judged, crowd atomic.Int64
+				for range 10 {
+					crowd.Add(1)
+					go func() {
+						defer crowd.Add(-1)
+						for ctx.Err() == nil {
+							right, err := h.Verify(ctx, tt.stored, secret)
+							if err == nil && right == tt.right {
+								judged.Add(1)
+							}
+						}
+					}()
+				}
+				<-ctx.Done()
+				if n := int(judged.Load()); n < tt.most-1 || n > tt.most {
+					t.Errorf("%d passwords were looked at, want %d", n, tt.most)
+				}
+				time.Sleep(10 * time.Second) // the last ones, and the last rest
+				if n := crowd.Load(); n != 0 {
+					t.Errorf("%d still wait", n)
+				}
+			})
+		})
+	}
 }
 
 func TestWhoLeavesTheQueueIsNotServed(t *testing.T) {
