@@ -39,13 +39,16 @@ func newPhoneWorld(t *testing.T) *phoneWorld {
 	w.gateway = startProcess(w.t, nil, binaries.authgw, "serve", "--config", w.path("authgw.yaml"))
 	w.gateway.await(t, "authgw serves")
 	w.film = w.path("camera.y4m")
-	w.telephone = startChromium(t, w.pki.Server.Certificate, func(*chromium) []chromedp.ExecAllocatorOption {
-		return []chromedp.ExecAllocatorOption{
-			chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
-			chromedp.Flag("use-file-for-fake-video-capture", w.film),
-		}
-	})
+	w.telephone = startChromium(t, w.pki.Server.Certificate, func(*chromium) []chromedp.ExecAllocatorOption { return w.camera() })
 	return w
+}
+
+// camera is a browser's that shows the film.
+func (w *phoneWorld) camera() []chromedp.ExecAllocatorOption {
+	return []chromedp.ExecAllocatorOption{
+		chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
+		chromedp.Flag("use-file-for-fake-video-capture", w.film),
+	}
 }
 
 // device is a tab with an authenticator of its own, which is there as long as the tab.
@@ -189,6 +192,7 @@ func (w *phoneWorld) enrol(t *testing.T, workstation, phone *tab, label string) 
 	phone.awaitView(t, "enrol")
 	phone.await(t, "D'ARTAGNAN-LE GOFF")
 	workstation.await(t, "Un téléphone a scanné le QR code")
+	workstation.awaitFocus(t, "#number")
 	workstation.do(t, chromedp.SendKeys(chromedp.CSS("#number"), twoDigits.FindString(phone.text())))
 	workstation.click(t, "form[action='/account/phone/confirm'] button")
 	workstation.await(t, "Continuez sur votre téléphone")

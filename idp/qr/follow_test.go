@@ -150,6 +150,26 @@ func TestPhoneHearsThatTheWorkstationConfirmed(t *testing.T) {
 	wantEnd(t, here)
 }
 
+// A phone whose network keeps events back asks, and learns the same.
+func TestPhoneAsksWhatItDoesNotHear(t *testing.T) {
+	w := newWorld(t)
+	b, shown := w.adding(t)
+	p, stranger := w.phone(t), w.phone(t)
+	got, _ := p.claim(shown)
+	wantStep := func(b *idptest.Browser, step string) {
+		t.Helper()
+		if got := b.Get("/phone/status"); got.Status != http.StatusOK || strings.TrimSpace(got.Body) != `{"step":"`+step+`"}` {
+			t.Errorf("status = %d %s, want %s and nothing else", got.Status, got.Body, step)
+		}
+	}
+	wantStep(p.Browser, "claimed")
+	b.Post("/account/phone/confirm", "number", got.Number)
+	wantStep(p.Browser, "confirmed")
+	wantStep(stranger.Browser, "over")
+	p.deny()
+	wantStep(p.Browser, "ended")
+}
+
 // Who has no login to follow learns nothing; who opens too many streams asks now and then instead; a server that stops lets go.
 func TestStreamsAreBounded(t *testing.T) {
 	w := newWorld(t)

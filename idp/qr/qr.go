@@ -141,6 +141,7 @@ func (m *Method) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST "+appPath+"/approve", m.approve)
 	mux.HandleFunc("POST "+appPath+"/deny", m.deny)
 	mux.HandleFunc("GET "+appPath+"/events", m.follow(m.ofPhone))
+	mux.HandleFunc("GET "+appPath+"/status", m.status(m.ofPhone))
 	mux.HandleFunc("POST "+appPath+"/options", m.options)
 	mux.HandleFunc("POST "+appPath+"/add", m.add)
 }

@@ -2,13 +2,14 @@
 // of the page; nothing is kept.
 import { create, get, supported } from "./passkey.js";
 import { scan } from "./scan.js";
+import { follow } from "./steps.js";
 
 const app = document.querySelector("[data-phone]");
 const part = (view) => app.querySelector(`[data-view="${view}"]`);
 let asked = null; // what the code was for
 let options = null; // of the passkey that is asked for
 let camera = null; // that is scanning
-let events = null; // of an enrolment
+let leave = () => {}; // ends what follows an enrolment
 
 function show(view) {
   if (camera && view !== "scan") { camera.stop(); camera = null; }
@@ -23,7 +24,7 @@ function note(view, word) {
 }
 
 function fault(word) {
-  if (events) { events.close(); events = null; }
+  leave();
   if (!part("fault").querySelector(`[data-text="${word}"]`)) { word = "expired"; }
   note("fault", word);
   show("fault");
@@ -104,7 +105,7 @@ async function sign() {
 }
 
 async function deny() {
-  if (events) { events.close(); events = null; }
+  leave();
   show("wait");
   if (await post("deny", {})) { show("denied"); }
 }
@@ -115,13 +116,10 @@ function enrol() {
   fill("enrol", asked);
   show("enrol");
   if (asked.step === "confirmed") { ready(); return; }
-  events = new EventSource("/phone/events");
-  events.addEventListener("step", (event) => {
-    if (event.data === "confirmed") { events.close(); events = null; ready(); }
-    if (["ended", "over"].includes(event.data)) { fault("expired"); }
-  });
-  events.addEventListener("error", () => {
-    if (events && events.readyState === EventSource.CLOSED) { fault("unavailable"); }
+  leave = follow("/phone/events", "/phone/status", (step) => {
+    if (step === "confirmed") { ready(); }
+    if (["ended", "over"].includes(step)) { fault("expired"); }
+    return step !== "claimed";
   });
 }
 
