@@ -94,7 +94,7 @@ func encode(id string, data []byte) string {
 
 func (k *Keys) decode(text string) (key, []byte, bool) {
 	parts := strings.Split(text, ".")
-	if len(parts) != 3 || parts[0] != version {
+	if len(parts) != 3 || parts[0] != version || strings.ContainsAny(parts[2], "\r\n") { // which the decoder skips, strict or not
 		return key{}, nil, false
 	}
 	one, ok := k.find(parts[1])

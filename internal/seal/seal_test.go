@@ -100,6 +100,7 @@ func TestSealedTextOpensNowhereElse(t *testing.T) {
 		{"a key that is not there", parse(t, line(t, "k2")), "totp", "u-jeanne", sealed},
 		{"one bit changed", k, "totp", "u-jeanne", "1.k1." + base64.RawURLEncoding.EncodeToString(raw)},
 		{"cut", k, "totp", "u-jeanne", sealed[:len(sealed)-4]},
+		{"with a line break", k, "totp", "u-jeanne", sealed + "\n"},
 		{"another version", k, "totp", "u-jeanne", "2" + strings.TrimPrefix(sealed, version)},
 		{"a MAC", k, "totp", "u-jeanne", k.MAC("totp", "u-jeanne")},
 		{"empty", k, "totp", "u-jeanne", ""},
