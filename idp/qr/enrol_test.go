@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"promess/authgw/idp"
 	"promess/authgw/idp/passkey"
 	"promess/authgw/internal/audit"
@@ -70,6 +72,34 @@ func TestPhoneIsAddedWhenBothSidesAgree(t *testing.T) {
 	}
 	if got, status := p.add(t, "noch einmal"); status != http.StatusConflict {
 		t.Errorf("a second key = %d %+v", status, got)
+	}
+}
+
+// The key of a phone is of the phone itself, is found without a name, and asks who is there each time (WebAuthn level 3, section 5.4.4).
+func TestWhatAPhoneIsAskedFor(t *testing.T) {
+	w := newWorld(t)
+	had := w.enrolled(t)
+	b, shown := w.adding(t)
+	p := w.phone(t)
+	got, _ := p.claim(shown)
+	b.Post("/account/phone/confirm", "number", got.Number)
+	asked, _ := p.ask("options", struct{}{})
+	options, _ := asked.Options.(map[string]any)
+	want := map[string]any{"authenticatorAttachment": "platform", "residentKey": "required", "requireResidentKey": true, "userVerification": "required"}
+	if diff := cmp.Diff(want, options["authenticatorSelection"]); diff != "" {
+		t.Errorf("authenticatorSelection (-want +got):\n%s", diff)
+	}
+	if options["attestation"] != "none" {
+		t.Errorf("attestation %v", options["attestation"])
+	}
+	if _, err := had.device.Create(encode(t, asked.Options)); err == nil || err.Error() != "InvalidStateError" {
+		t.Errorf("the phone that has a key makes another: %v", err)
+	}
+	begin(t, b)
+	p.claim(code(t, b, "/login/qr"))
+	asked, _ = p.pick(shownNumber(t, b))
+	if options, _ := asked.Options.(map[string]any); options["userVerification"] != "required" || options["rpId"] != idptest.Host {
+		t.Errorf("to sign in: %v", options)
 	}
 }
 
@@ -148,6 +178,7 @@ func TestEnrolmentThatEnds(t *testing.T) {
 		p := w.phone(t)
 		got, _ := p.claim(shown)
 		b.Post("/account/phone/confirm", "number", got.Number)
+		w.Browser(t, workstation).LogIn() // another of theirs, which has asked for nothing
 		b.Post("/logout")
 		if got, status := p.add(t, "x"); status != http.StatusConflict {
 			t.Errorf("add = %d %+v", status, got)

@@ -17,8 +17,13 @@ const patience = 30 * time.Second
 // events opens a stream of a browser and returns what is told, "event data", until the stream ends.
 func events(t *testing.T, b *idptest.Browser, path string) <-chan string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*patience) // so that it is not this that ends what does not end by itself
 	t.Cleanup(cancel)
+	return eventsUntil(ctx, t, b, path)
+}
+
+func eventsUntil(ctx context.Context, t *testing.T, b *idptest.Browser, path string) <-chan string {
+	t.Helper()
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, idptest.Origin+path, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -189,6 +194,21 @@ func TestStreamsAreBounded(t *testing.T) {
 	}
 	if s := status(t, b); s != "shown" {
 		t.Errorf("asked, the server says %q", s)
+	}
+
+	// Who leaves makes room.
+	other := w.Browser(t, workstation)
+	begin(t, other)
+	for range 6 {
+		ctx, leave := context.WithCancel(t.Context())
+		want(t, eventsUntil(ctx, t, other, "/login/qr/events"), "step shown")
+		leave()
+		for deadline := time.Now().Add(patience); w.method.Streams() > len(all); {
+			if time.Now().After(deadline) {
+				t.Fatal("a stream that its browser has left stays")
+			}
+			time.Sleep(time.Millisecond)
+		}
 	}
 	w.method.Stop()
 	for _, told := range all {

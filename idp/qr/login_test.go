@@ -1,6 +1,8 @@
 package qr_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"slices"
 	"strings"
@@ -10,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"promess/authgw/idp"
+	"promess/authgw/idp/qr"
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/idptest"
 	"promess/authgw/internal/passkeytest"
@@ -36,9 +39,11 @@ func TestPhoneSignsAWorkstationIn(t *testing.T) {
 	p, b := w.enrolled(t), w.Browser(t, workstation)
 	b.Get("/login?service=mail&state=")
 	begin(t, b)
+	w.Advance(15 * time.Second)
 	got, _ := p.claim(code(t, b, "/login/qr"))
 	shown := shownNumber(t, b)
-	if got.Kind != "login" || got.Service != "Messagerie" || got.Source != workstation || got.Browser != "Firefox 153, Linux" || !got.Other {
+	if got.Kind != "login" || got.Service != "Messagerie" || got.Source != workstation || got.Browser != "Firefox 153, Linux" || !got.Other ||
+		!got.Time.Equal(idptest.Noon()) { // when it was asked for
 		t.Errorf("the phone is told %+v", got)
 	}
 	if len(got.Numbers) != 3 || !slices.Contains(got.Numbers, shown) {
@@ -71,6 +76,109 @@ func TestPhoneSignsAWorkstationIn(t *testing.T) {
 		if strings.Contains(w.Written(), secret) {
 			t.Errorf("log or trail hold %q", secret)
 		}
+	}
+}
+
+// What the phone signs is of this login, the number that was picked, and this origin, and is never the same.
+func TestD18SignatureIsOfTheLoginTheNumberAndTheOrigin(t *testing.T) {
+	w := newWorld(t)
+	b := w.Browser(t, workstation)
+	seen := map[string]bool{}
+	for range 2 {
+		p := w.phone(t)
+		begin(t, b)
+		shown := code(t, b, "/login/qr")
+		p.claim(shown)
+		picked := shownNumber(t, b)
+		asked, _ := p.pick(picked)
+		text, _ := asked.Options.(map[string]any)["challenge"].(string)
+		got, err := base64.RawURLEncoding.DecodeString(text)
+		if err != nil || len(got) != 64 {
+			t.Fatalf("challenge %q, %v", text, err)
+		}
+		login, err := base64.RawURLEncoding.DecodeString(strings.Split(shown, ".")[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []byte // each part after its length, in eight bytes
+		for _, part := range []string{"authgw qr login v1", string(login), picked, idptest.Origin} {
+			all = append(append(all, 0, 0, 0, 0, 0, 0, 0, byte(len(part))), part...)
+		}
+		if want := sha256.Sum256(all); string(got[32:]) != string(want[:]) {
+			t.Errorf("the challenge ends in %x, want %x", got[32:], want)
+		}
+		if fresh := string(got[:32]); seen[fresh] || fresh == strings.Repeat("\x00", 32) {
+			t.Errorf("the challenge begins with %x again", fresh)
+		} else {
+			seen[fresh] = true
+		}
+	}
+}
+
+// The place of the number that is shown, among the three, says nothing: each has it in its turn.
+func TestD18PlaceOfTheNumberSaysNothing(t *testing.T) {
+	w := newWorld(t)
+	b, at := w.Browser(t, workstation), map[int]bool{}
+	for range 100 { // in one of 10^17 runs, one place is left out by chance
+		begin(t, b)
+		got, _ := w.phone(t).claim(code(t, b, "/login/qr"))
+		at[slices.Index(got.Numbers, shownNumber(t, b))] = true
+		if len(at) == 3 {
+			break
+		}
+	}
+	if len(at) != 3 || at[-1] {
+		t.Errorf("the number shown is at the places %v, want each", at)
+	}
+}
+
+func TestNumbersDifferAndHaveTwoDigits(t *testing.T) {
+	for range 1000 {
+		n := qr.TwoDigits(3)
+		slices.Sort(n)
+		if len(slices.Compact(n)) != 3 || n[0] < "10" || n[2] > "99" {
+			t.Fatalf("numbers %v", n)
+		}
+	}
+}
+
+// What a phone has claimed is of its own page alone: no other site brings the cookie, and no script reads it.
+func TestCookieOfAPhone(t *testing.T) {
+	w := newWorld(t)
+	b := w.Browser(t, workstation)
+	begin(t, b)
+	got := b.Do(http.MethodPost, "/phone/claim", "application/json", `{"code":"`+code(t, b, "/login/qr")+`"}`)
+	c, err := http.ParseSetCookie(got.Header.Get("Set-Cookie"))
+	if err != nil || c.Name != "__Host-authgw-phone" || !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/" || c.MaxAge != 300 {
+		t.Errorf("the cookie is %q, %v", got.Header.Get("Set-Cookie"), err)
+	}
+}
+
+// What is one network: the address of one connection to the internet, or its /64 (RFC 4291, section 2.5.4).
+func TestSameNetwork(t *testing.T) {
+	for name, tt := range map[string]struct {
+		a, b string
+		want bool
+	}{
+		"one IPv4 address":              {"192.0.2.1", "192.0.2.1", true},
+		"two of them":                   {"192.0.2.1", "192.0.2.2", false},
+		"one in IPv6's notation (B5)":   {"192.0.2.1", "::ffff:192.0.2.1", true},
+		"one /64":                       {"2001:db8:1:2::3", "2001:db8:1:2:4:5:6:7", true},
+		"the next /64":                  {"2001:db8:1:2::3", "2001:db8:1:3::3", false},
+		"a site's two networks (a /48)": {"2001:db8:1:2::3", "2001:db8:1:ff::3", false},
+		"IPv4 and IPv6":                 {"192.0.2.1", "2001:db8::1", false},
+		"with a zone":                   {"fe80::1%eth0", "fe80::2", true},
+		"nothing":                       {"", "", false},
+		"no address":                    {"pipe", "pipe", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := qr.SameNetwork(tt.a, tt.b); got != tt.want {
+				t.Errorf("sameNetwork(%q, %q) = %t, want %t", tt.a, tt.b, got, tt.want)
+			}
+			if qr.SameNetwork(tt.b, tt.a) != tt.want {
+				t.Error("the other way round it is not so")
+			}
+		})
 	}
 }
 

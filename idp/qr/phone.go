@@ -256,17 +256,17 @@ type asksFor struct {
 	Options json.RawMessage `json:"options"`
 }
 
-// challenge binds what the passkey signs to a login, its number and this origin: a hash over them and 32 fresh random bytes, which make
-// it as hard to foretell as one of random bytes alone (WebAuthn level 3, section 13.4.3).
+// challenge binds what the passkey signs to a login, its number and this origin: 32 fresh random bytes, which nobody foretells (WebAuthn level 3,
+// section 13.4.3), and a hash over the three.
 func challenge(handle token.Hash, number, origin string) []byte {
+	all := make([]byte, 32)
+	rand.Read(all) // never fails, crypto/rand
 	h := sha256.New()
-	nonce := make([]byte, 32)
-	rand.Read(nonce) // never fails, crypto/rand
-	for _, part := range [][]byte{[]byte("authgw qr login v1"), nonce, handle[:], []byte(number), []byte(origin)} {
+	for _, part := range [][]byte{[]byte("authgw qr login v1"), handle[:], []byte(number), []byte(origin)} {
 		h.Write(binary.BigEndian.AppendUint64(nil, uint64(len(part))))
 		h.Write(part)
 	}
-	return h.Sum(nil)
+	return h.Sum(all)
 }
 
 // approve takes the signature of the phone's passkey and records the proof. A signature that is not right ends the login.

@@ -5,7 +5,9 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"promess/authgw/idp"
 	"promess/authgw/idp/passkey"
@@ -30,6 +32,35 @@ type world struct {
 	*idptest.World
 	keys   *seal.Keys
 	method *qr.Method
+
+	mu   sync.Mutex
+	left int // times that the method asks for the time before then
+	then func()
+}
+
+// meanwhile lets something happen in the middle of the next request: when the method asks for the time the second time, to write, after it has
+// read how far the login is.
+func (w *world) meanwhile(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.left, w.then = 2, f
+}
+
+// now is the method's clock.
+func (w *world) now() time.Time {
+	w.mu.Lock()
+	w.left--
+	f := w.then
+	if w.left == 0 {
+		w.then = nil
+	} else {
+		f = nil
+	}
+	w.mu.Unlock()
+	if f != nil {
+		f()
+	}
+	return w.Now()
 }
 
 func newWorld(t testing.TB, networks ...string) *world {
@@ -49,7 +80,7 @@ func newWorld(t testing.TB, networks ...string) *world {
 			t.Fatal(err)
 		}
 		w.method = qr.New(qr.Config{
-			Server: i.Server, Credentials: credentials, Keys: w.keys, Networks: prefixes, Store: i.Store, Log: i.Log, Now: i.Now,
+			Server: i.Server, Credentials: credentials, Keys: w.keys, Networks: prefixes, Store: i.Store, Log: i.Log, Now: w.now,
 		})
 		return []idp.Method{w.method, passkey.New(credentials)}
 	})
@@ -73,6 +104,7 @@ type answered struct {
 	Other                                                            bool
 	Numbers                                                          []string
 	Options                                                          any
+	Time                                                             time.Time
 }
 
 // ask is what the app sends.

@@ -1,0 +1,133 @@
+package qr_test
+
+import (
+	"errors"
+	"net/http"
+	"testing"
+
+	"promess/authgw/internal/audit"
+)
+
+// D18: a wrong number ends the login though the right one, sent at the same time, was faster.
+func TestD18WrongNumberEndsALoginThatHasComeFurther(t *testing.T) {
+	w := newWorld(t)
+	p, b := w.enrolled(t), w.Browser(t, workstation)
+	begin(t, b)
+	got, _ := p.claim(code(t, b, "/login/qr"))
+	shown := shownNumber(t, b)
+	again := p.twin(t, w)
+	w.meanwhile(func() {
+		if got, status := again.pick(shown); status != http.StatusOK {
+			t.Errorf("the right number = %d %+v", status, got)
+		}
+	})
+	p.pick(other(got.Numbers, shown))
+	if got := status(t, b); got != "ended" {
+		t.Errorf("the login is %q, want ended", got)
+	}
+	wantNoSession(t, w, b, "wrong_number")
+}
+
+// D18: "it is not me" that is faster than the approval keeps it from counting, and the phone is not told that it did.
+func TestD18RefusalIsFasterThanTheApproval(t *testing.T) {
+	w := newWorld(t)
+	p, b := w.enrolled(t), w.Browser(t, workstation)
+	begin(t, b)
+	p.claim(code(t, b, "/login/qr"))
+	asked, _ := p.pick(shownNumber(t, b))
+	again := p.twin(t, w)
+	w.meanwhile(func() {
+		if got, status := again.deny(); status != http.StatusOK {
+			t.Errorf("deny = %d %+v", status, got)
+		}
+	})
+	if got, status := p.approve(t, asked.Options); status != http.StatusConflict || got.Error != "expired" {
+		t.Errorf("approve = %d %+v", status, got)
+	}
+	wantNoSession(t, w, b, "not_me")
+}
+
+// One challenge makes one key, also when two answers come at once.
+func TestAnswersAtOnceAddOnePhone(t *testing.T) {
+	w := newWorld(t)
+	b, shown := w.adding(t)
+	p := w.phone(t)
+	got, _ := p.claim(shown)
+	b.Post("/account/phone/confirm", "number", got.Number)
+	asked, _ := p.ask("options", struct{}{})
+	var answers [2]string
+	for i := range answers {
+		var err error
+		if answers[i], err = w.phone(t).device.Create(encode(t, asked.Options)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := p.twin(t, w)
+	w.meanwhile(func() {
+		if got, status := again.ask("add", map[string]string{"answer": answers[0]}); status != http.StatusOK {
+			t.Errorf("add = %d %+v", status, got)
+		}
+	})
+	if got, status := p.ask("add", map[string]string{"answer": answers[1]}); status != http.StatusConflict {
+		t.Errorf("the slower one = %d %+v", status, got)
+	}
+	if all := w.phones(t); len(all) != 1 {
+		t.Errorf("%d phones are there", len(all))
+	}
+}
+
+// An approval opens one session: who has kept the browser's cookie of the login opens no second.
+func TestApprovalOpensOneSession(t *testing.T) {
+	const cookie = "__Host-authgw-login"
+	w := newWorld(t)
+	p, b, copied := w.enrolled(t), w.Browser(t, workstation), w.Browser(t, workstation)
+	w.approved(t, b, p)
+	copied.SetCookie(cookie, b.Cookie(cookie))
+	b.Post("/login/qr/finish")
+	if !b.SignedIn() {
+		t.Fatal("the browser that began is not signed in")
+	}
+	if got := copied.Post("/login/qr/finish"); got.Status != http.StatusForbidden || copied.SignedIn() {
+		t.Errorf("finish again = %d, signed in = %t", got.Status, copied.SignedIn())
+	}
+}
+
+// full is a disk that is.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, errors.New("no space left on device") }
+
+// What cannot be written into the trail is not approved.
+func TestApprovalThatCannotBeRecordedIsNone(t *testing.T) {
+	w := newWorld(t)
+	p, b := w.enrolled(t), w.Browser(t, workstation)
+	begin(t, b)
+	p.claim(code(t, b, "/login/qr"))
+	asked, _ := p.pick(shownNumber(t, b))
+	w.Server.Audit = audit.New(full{}, w.Now)
+	if got, status := p.approve(t, asked.Options); status != http.StatusServiceUnavailable || got.Error != "unavailable" {
+		t.Errorf("approve = %d %+v", status, got)
+	}
+	if got := status(t, b); got != "picked" {
+		t.Errorf("the login is %q", got)
+	}
+}
+
+// twin is the same phone in a second request at once.
+func (p *phone) twin(t *testing.T, w *world) *phone {
+	t.Helper()
+	const cookie = "__Host-authgw-phone"
+	one := &phone{w.Browser(t, telephone), p.device}
+	one.SetCookie(cookie, p.Cookie(cookie))
+	return one
+}
+
+// other is one of the numbers that is not shown.
+func other(numbers []string, shown string) string {
+	for _, n := range numbers {
+		if n != shown {
+			return n
+		}
+	}
+	return ""
+}
