@@ -46,6 +46,7 @@ func TestNoPageHasABarrier(t *testing.T) {
 				browser.do(t, chromedp.Evaluate[chromedp.Void](axe))
 				for _, view := range views {
 					browser.show(t, view)
+					browser.reveal(t, view)
 					for _, barrier := range browser.barriers(t, view) {
 						t.Errorf("%s: %s", view.name, barrier)
 					}
@@ -95,6 +96,25 @@ func (b *tab) show(t *testing.T, v view) {
 	}
 	b.do(t, chromedp.EmulateViewport(v.width, 800),
 		chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`for (const menu of document.querySelectorAll("details")) { menu.open = %v }`, v.menu)))
+}
+
+// reveal shows, while the menu is open, whatever else the scripts of a page may show of what it shows, and what it says without scripts.
+func (b *tab) reveal(t *testing.T, v view) {
+	t.Helper()
+	b.do(t, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`{
+		const open = %v;
+		for (const e of document.querySelectorAll("[data-say], [data-text], [data-if], [data-start], [data-print], [data-state]")) {
+			if (open && e.hidden) { e.dataset.revealed = ""; e.hidden = false; }
+			if (!open && "revealed" in e.dataset) { delete e.dataset.revealed; e.hidden = true; }
+		}
+		for (const e of document.querySelectorAll(".revealed")) { e.remove(); }
+		for (const e of open ? document.querySelectorAll("body noscript") : []) {
+			const shown = document.createElement("div");
+			shown.className = "revealed";
+			shown.innerHTML = e.textContent;
+			e.after(shown);
+		}
+	}`, v.menu)))
 }
 
 // barriers returns what axe-core finds on a page, and what is wider than its view.

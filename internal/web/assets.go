@@ -64,6 +64,9 @@ func (a *assets) url(name string) (string, error) {
 	return a.prefix + name, nil
 }
 
+// Asset returns the path of one of the files that Assets serves.
+func (p *Pages) Asset(name string) (string, error) { return p.assets.url(name) }
+
 // Assets serves the files that the pages refer to, under the Site's AssetsPath. The request's path is not stripped.
 func (p *Pages) Assets() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.assets.serve(w, r) })

@@ -1,8 +1,10 @@
 package web_test
 
 import (
+	"html"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"promess/authgw/internal/web"
@@ -38,6 +40,28 @@ func TestEveryPageIsDrawnInBothLanguages(t *testing.T) {
 			w := render(t, pages(t, web.Site{SupportPhone: "01 23 45 67 89", SupportMail: "aide@example.org"}), lang, http.StatusTeapot, page)
 			if w.Code != http.StatusTeapot {
 				t.Errorf("%s in %s: status %d, want %d: %s", name, lang, w.Code, http.StatusTeapot, w.Body)
+			}
+		}
+	}
+}
+
+// What the pages say of a problem, of an end or of a change is looked at in a browser too, which shows every sample.
+func TestSamplesShowEveryState(t *testing.T) {
+	p := pages(t, web.Site{})
+	var all strings.Builder
+	for _, page := range webtest.Samples() {
+		all.WriteString(html.UnescapeString(render(t, p, "fr", http.StatusOK, page).Body.String()))
+	}
+	shown := all.String()
+	for key, text := range texts(t, "fr") {
+		group, _, _ := strings.Cut(key, ".")
+		switch group {
+		case "otp", "otp_problem", "otp_code", "otp_code_problem", "otp_way", "password", "password_problem", "invitation", "invitation_problem", "totp", "totp_problem",
+			"recovery", "passkey", "passkey_add", "passkey_problem", "phone_add", "phone_end", "qr", "phone", "phone_fault", "problem", "enrol", "factor":
+			for part := range strings.SplitSeq(text, "%d") {
+				if !strings.Contains(shown, part) {
+					t.Errorf("no sample shows %s: %q", key, text)
+				}
 			}
 		}
 	}

@@ -1,7 +1,7 @@
 // Reads QR codes from the camera: with the browser's own detector where it has one, else with the package qr (qr-decode.js).
 
 const every = 150; // ms between two looks
-const side = 720; // pixels that are looked at, at most
+const side = 720; // pixels of the shorter side that are looked at, at most
 
 // detector returns a function that reads the text of a canvas, or null when there is none.
 async function detector() {
@@ -23,6 +23,11 @@ async function detector() {
 // scan shows the camera in a video element and gives each new text that it reads to found, until stop is called.
 export async function scan(video, found) {
   const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video: { facingMode: "environment", width: { ideal: 1280 }, height: { ideal: 1280 } } });
+  return watch(stream, video, found, side);
+}
+
+// watch is scan for a picture that is there.
+export async function watch(stream, video, found, side) {
   let stopped = false;
   let last = null;
   const stop = () => {
