@@ -4,6 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -12,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"promess/authgw/internal/testpki"
@@ -59,16 +65,20 @@ func demonstration(t *testing.T, flag string) {
 	// It says where to go and what to type; a person goes on after the browser's warning about its certificates.
 	address := regexp.MustCompile(`Open +(https://mail\.localhost:\d+/)`).FindStringSubmatch(said)
 	pin := regexp.MustCompile(`the card +.*, then (\d+), the PIN`).FindStringSubmatch(said)
+	camera := regexp.MustCompile(`In another window open\s+(http://\S+)`).FindStringSubmatch(said)
 	key := regexp.MustCompile(`--ignore-certificate-errors-spki-list=(\S+)`).FindStringSubmatch(said)
-	if address == nil || pin == nil || key == nil {
-		t.Fatalf("no address, PIN or key in what it says:\n%s", said)
+	if address == nil || pin == nil || camera == nil || key == nil {
+		t.Fatalf("no address, PIN, camera or key in what it says:\n%s", said)
 	}
 	root, err := testpki.New(testpki.Config{CardsOnly: true}) // any: the demonstration's own is nowhere to be had
 	if err != nil {
 		t.Fatal(err)
 	}
 	person := startChromium(t, root.Server.Certificate, func(*chromium) []chromedp.ExecAllocatorOption {
-		return []chromedp.ExecAllocatorOption{chromedp.Flag("ignore-certificate-errors-spki-list", key[1])}
+		return []chromedp.ExecAllocatorOption{
+			chromedp.Flag("ignore-certificate-errors-spki-list", key[1]),
+			chromedp.Flag("auto-select-tab-capture-source-by-title", "phone"), // of a title: what a person chooses when asked what to share
+		}
 	})
 	browser := person.browser(t)
 	browser.open(t, address[1])
@@ -97,7 +107,8 @@ func demonstration(t *testing.T, flag string) {
 	tab.await(t, "Se connecter avec ma carte CPS")
 
 	signInWithCode(t, demo, person, tab)
-	signInWithPhone(t, person, tab)
+	signInWithPhone(t, tab, camera[1])
+	signInWithPasskey(t, tab)
 	signInWithPSC(t, person, address[1])
 
 	// Ctrl-C ends it, and nothing is left behind.
@@ -126,7 +137,7 @@ func demonstration(t *testing.T, flag string) {
 // signInWithCode does what the demonstration says of codes. The tab shows the login.
 func signInWithCode(t *testing.T, demo *process, person *chromium, tab *tab) {
 	t.Helper()
-	said := regexp.MustCompile(`a code +.*, then (\d+), the password «([^»]+)».*?arrives at (http://\S+)`).FindStringSubmatch(strings.ReplaceAll(demo.out.String(), "\n", " "))
+	said := regexp.MustCompile(`a code +.*, then (\d+), the password «([^»]+)».*?arrives below and at (http://\S+)`).FindStringSubmatch(strings.ReplaceAll(demo.out.String(), "\n", " "))
 	if said == nil {
 		t.Fatalf("nothing of codes in what it says:\n%s", demo.out)
 	}
@@ -143,7 +154,8 @@ func signInWithCode(t *testing.T, demo *process, person *chromium, tab *tab) {
 	letters := person.browser(t)
 	letters.open(t, said[3])
 	letters.await(t, "Messages reçus", "jeanne.martin@example.org")
-	letters.screenshot(t, "demo-messages")
+	letters.open(t, calm(t, said[3]))
+	letters.look(t, axeCore(t), "demo-messages")
 	code := regexp.MustCompile(`: (\d{4}) (\d{4})`).FindStringSubmatch(letters.text())
 	if code == nil {
 		t.Fatalf("no code on the page of messages:\n%s", letters.text())
@@ -152,17 +164,39 @@ func signInWithCode(t *testing.T, demo *process, person *chromium, tab *tab) {
 	tab.await(t, "Boîte de réception", "Jeanne MARTIN")
 }
 
+// calm is another address of a page that loads itself anew, at which it does not.
+func calm(t *testing.T, page string) string {
+	t.Helper()
+	target, err := url.Parse(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := &httputil.ReverseProxy{
+		Rewrite:        func(r *httputil.ProxyRequest) { r.SetURL(target) },
+		ModifyResponse: func(r *http.Response) error { r.Header.Del("Refresh"); return nil },
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
 // signInWithPhone adds a phone to the account of the signed-in tab and signs in with it. The phone is another window of the same browser
-// program.
-func signInWithPhone(t *testing.T, person *chromium, tab *tab) {
+// program, whose camera looks at the first.
+func signInWithPhone(t *testing.T, tab *tab, camera string) {
 	t.Helper()
 	auth := regexp.MustCompile(`https://mail\.localhost(:\d+)/`).ReplaceAllString(tab.url(), "https://auth.localhost$1/")
-	phone := device(t, person)
+	ctx, cancel := chromedp.NewContext(tab.ctx) // the same profile, as of a person who opens another window
+	t.Cleanup(cancel)
+	phone := newTab(t, ctx)
+	phone.authenticator(t)
 	tab.open(t, auth+"account")
 	tab.click(t, "a[href='/account/phone']")
 	tab.click(t, "form[action='/account/phone'] button")
 	tab.await(t, "valable cinq minutes")
-	phone.open(t, read(t, tab.picture(t)))
+	phone.open(t, camera)
+	phone.await(t, "Scanner le QR code du poste")
+	phone.look(t, axeCore(t), "demo-camera")
+	phone.click(t, "#start")
 	phone.awaitView(t, "enrol")
 	tab.await(t, "Un téléphone a scanné le QR code")
 	tab.do(t, chromedp.SendKeys(chromedp.CSS("#number"), twoDigits.FindString(phone.text())))
@@ -172,16 +206,19 @@ func signInWithPhone(t *testing.T, person *chromium, tab *tab) {
 	phone.awaitView(t, "added")
 	tab.await(t, "Téléphone ajouté")
 
-	other := person.browser(t)
-	other.open(t, auth+"login")
-	other.click(t, "form[action='/login/qr'] button")
-	other.await(t, "Scannez ce QR code")
-	other.screenshot(t, "demo-qr")
-	phone.open(t, auth+"phone")
-	phone.open(t, read(t, other.picture(t)))
-	phone.pick(t, number(t, other), true)
+	tab.open(t, auth)
+	tab.click(t, "summary")
+	tab.click(t, "form[action$='/logout'] button")
+	tab.await(t, "Vous êtes déconnecté")
+	tab.open(t, auth+"login")
+	tab.click(t, "form[action='/login/qr'] button")
+	tab.await(t, "Scannez ce QR code")
+	tab.screenshot(t, "demo-qr")
+	phone.open(t, camera)
+	phone.click(t, "#start")
+	phone.pick(t, number(t, tab), true)
 	phone.awaitView(t, "done")
-	other.await(t, "Bonjour, Jeanne MARTIN")
+	tab.await(t, "Bonjour, Jeanne MARTIN")
 }
 
 // signInWithPSC chooses the doctor of the card on the page that stands in for Pro Santé Connect: it is the same account.
@@ -198,4 +235,25 @@ func signInWithPSC(t *testing.T, person *chromium, mail string) {
 	b.await(t, "Vous êtes déconnecté")
 	b.open(t, mail)
 	b.await(t, "Se connecter avec ma carte CPS")
+}
+
+// signInWithPasskey adds a passkey in the signed-in tab, signs out, and in again with it.
+func signInWithPasskey(t *testing.T, tab *tab) {
+	t.Helper()
+	tab.authenticator(t)
+	if _, err := chromedp.Call(tab.ctx, page.BringToFront, cdp.Empty{}); err != nil { // a browser asks for no passkey behind another tab
+		t.Fatal(err)
+	}
+	tab.open(t, regexp.MustCompile(`^(https://auth\.localhost:\d+/).*`).ReplaceAllString(tab.url(), "${1}account"))
+	tab.click(t, "a[href='/account/passkey']")
+	tab.await(t, "Ajouter une clé d’accès")
+	tab.do(t, chromedp.WaitEnabled(chromedp.CSS("[data-start]"))) // the page's script is there
+	tab.click(t, "[data-start]")
+	tab.await(t, "Le moyen de connexion est ajouté", "Clé d’accès")
+	tab.click(t, "summary")
+	tab.click(t, "form[action$='/logout'] button")
+	tab.await(t, "Vous êtes déconnecté")
+	tab.open(t, regexp.MustCompile(`^(https://auth\.localhost:\d+/).*`).ReplaceAllString(tab.url(), "${1}login"))
+	tab.click(t, "form[action='/login/passkey'] button")
+	tab.await(t, "Bonjour, Jeanne MARTIN")
 }

@@ -55,6 +55,13 @@ func (w *phoneWorld) camera() []chromedp.ExecAllocatorOption {
 func device(t *testing.T, c *chromium) *tab {
 	t.Helper()
 	b := c.browser(t)
+	b.authenticator(t)
+	return b
+}
+
+// authenticator gives a tab one.
+func (b *tab) authenticator(t *testing.T) {
+	t.Helper()
 	if _, err := chromedp.Call(b.ctx, webauthn.Enable, webauthn.EnableParams{}); err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +72,6 @@ func device(t *testing.T, c *chromium) *tab {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return b
 }
 
 // picture is what a tab shows.

@@ -13,11 +13,12 @@ func demoCommand() cli.Command {
 	return cli.Command{
 		Name:    "demo",
 		Args:    "[--listen 127.0.0.1:8443] [--pss] [--debug]",
-		Summary: "show a card login with everything embedded: gateway, agent, card, services",
+		Summary: "show every way to sign in with everything embedded: gateway, agent, card, mailbox, services",
 		Help: `
-Runs the gateway, an agent with a card in memory, made-up authorities shaped like IGC-Santé and two sample
-services on this machine alone. Prints the address, the PIN and what to do. Nothing is installed or written;
-Ctrl-C ends all of it.
+Runs the gateway, an agent with a card in memory, made-up authorities shaped like IGC-Santé, a mailbox for
+codes, a camera for the window that plays the phone, a stand-in for Pro Santé Connect and three sample services
+on this machine alone. Prints the address, the PIN and what to do. Nothing is installed or written; Ctrl-C ends
+all of it.
 
   authgw demo
   authgw demo --pss      # a card that signs PSS, as a CPS4: TLS 1.3`,

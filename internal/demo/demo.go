@@ -64,6 +64,7 @@ type Address struct {
 	Agent    string // http URL of the agent
 	// Messages is the http URL of the page that shows what the gateway sends.
 	Messages string
+	Camera   string // http URL of the page that is the camera of the window that plays the phone
 	PIN      string
 	Key      string         // SHA-256 of the public key of its certificate, in base64, as Chromium is told to believe it
 	Roots    *x509.CertPool // of the gateway's certificate
@@ -85,6 +86,7 @@ func Run(ctx context.Context, c Config) error {
 		group.Go(func() error { return serve(ctx, s.listener, s) })
 	}
 	group.Go(func() error { return serve(ctx, world.post.web, world.post) })
+	group.Go(func() error { return serve(ctx, world.camera.web, world.camera) })
 	group.Go(func() error { return world.post.receive(ctx) })
 	group.Go(func() error { return serve(ctx, tls.NewListener(world.psc, world.pscTLS()), world.provider) })
 	group.Go(func() error { return world.planning.run(ctx, world.pscTLS()) })
@@ -108,6 +110,7 @@ type world struct {
 	agentListener net.Listener
 	services      []*sample
 	post          *post
+	camera        *camera
 	psc           net.Listener
 	planning      *planning
 	gateway       *gateway.Gateway
@@ -149,6 +152,9 @@ func (w *world) assemble(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	w.config = w.gatewayConfig()
+	if w.camera, err = newCamera(ctx, w.config.Origin(authHost)); err != nil {
+		return err
+	}
 	if w.certificate, err = w.pki.ServerCertificate(authHost, cardHost, mailHost, agendaHost, pscHost, planningHost, "127.0.0.1"); err != nil {
 		return err
 	}
@@ -176,6 +182,9 @@ func (w *world) close() {
 	}
 	if w.post != nil {
 		w.post.close()
+	}
+	if w.camera != nil {
+		w.camera.web.Close()
 	}
 	if w.psc != nil {
 		w.psc.Close()
@@ -350,7 +359,7 @@ func (w *world) makeAgent(c Config) error {
 func (w *world) address() Address {
 	return Address{
 		Portal: w.config.Origin(authHost) + "/", Mail: w.config.Origin(mailHost) + "/", Planning: w.planning.origin + "/", Agent: "http://" + w.agentListener.Addr().String(),
-		Messages: w.post.address(), PIN: pin, Key: w.key, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
+		Messages: w.post.address(), Camera: w.camera.address(), PIN: pin, Key: w.key, Roots: w.pki.ServerRoots(), Listen: w.listener.Addr().String(), Card: w.card,
 	}
 }
 

@@ -4,15 +4,18 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"html"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -324,6 +327,34 @@ func TestOnlyLoopbackIsListenedOn(t *testing.T) {
 		err := demo.Run(t.Context(), demo.Config{Listen: address, Out: io.Discard, Log: slog.New(slog.DiscardHandler)})
 		if err == nil || !strings.Contains(err.Error(), "is not an address of this machine alone") {
 			t.Errorf("Run on %q = %v, want it refused", address, err)
+		}
+	}
+}
+
+// What it names is on the pages, to the letter: a person looks for it there.
+func TestWhatItNamesIsOnThePages(t *testing.T) {
+	d := run(t, demo.Config{Listen: "127.0.0.1:0"})
+	d.out.eventually(t, "Below are the audit events")
+	var texts map[string]string
+	catalogue, err := os.ReadFile("../web/texts/fr.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(catalogue, &texts); err != nil {
+		t.Fatal(err)
+	}
+	camera, err := os.ReadFile("pages/camera.html")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := slices.Collect(maps.Values(texts))
+	names := regexp.MustCompile(`«([^»]+)»`).FindAllStringSubmatch(strings.Join(strings.Fields(d.out.String()), " "), -1)
+	if len(names) < 15 {
+		t.Fatalf("it names %d things only", len(names))
+	}
+	for _, n := range names {
+		if n[1] != "trois petits chats" && !slices.Contains(known, n[1]) && !strings.Contains(string(camera), ">"+n[1]+"<") {
+			t.Errorf("no page says %q", n[1])
 		}
 	}
 }
