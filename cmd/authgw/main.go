@@ -10,7 +10,7 @@ import (
 	"promess/authgw/internal/cli"
 )
 
-const about = "authgw opens a mailbox and other services to health professionals who sign in with their card."
+const about = "authgw opens a mailbox and other services to health professionals who sign in with their card, or in another strong way."
 
 // commands is the table of the command line, in the order of its help.
 func commands() []cli.Command {

@@ -27,7 +27,7 @@ is given too. With the password goes an invitation to choose one. The person add
 card; who has no other way to sign in is invited with 'authgw user invite'.
 
   authgw user reset --config /etc/authgw/authgw.yaml --address 810000000001
-  authgw user reset --config /etc/authgw/authgw.yaml --address --sessions kq2v…
+  authgw user reset --config /etc/authgw/authgw.yaml --address --sessions 810000000001
   authgw user reset --config /etc/authgw/authgw.yaml --factor totp --factor recovery 810000000001`,
 		Run: runUserReset,
 	}

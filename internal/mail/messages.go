@@ -107,7 +107,15 @@ func (s *Sender) write(ctx context.Context, to string, k Kind, lang string, v vi
 	if err := s.messages[lang].html.ExecuteTemplate(&html, string(k)+"."+lang+".html", v); err != nil {
 		return fmt.Errorf("write mail: %w", err)
 	}
-	return s.send(ctx, to, message{subject: s.config.Product + " : " + subject(k, lang), text: text.String(), html: html.String()})
+	return s.send(ctx, to, message{subject: s.config.Product + colon(lang) + subject(k, lang), text: text.String(), html: html.String()})
+}
+
+// colon is one as each language sets it.
+func colon(lang string) string {
+	if lang == "en" {
+		return ": "
+	}
+	return " : "
 }
 
 // oneLine keeps what came from outside from looking like lines of ours in the part that is text.

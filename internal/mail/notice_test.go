@@ -77,7 +77,7 @@ func TestNoticeSaysWhatAPersonMustKnow(t *testing.T) {
 						t.Errorf("the HTML has no %q:\n%s", word, m.HTML)
 					}
 				}
-				if !strings.HasPrefix(m.Subject, "ProMess : ") || len(m.Subject) < 20 || strings.Contains(m.Subject, "1234") {
+				if !strings.HasPrefix(m.Subject, map[string]string{"fr": "ProMess : ", "en": "ProMess: "}[language]) || len(m.Subject) < 20 || strings.Contains(m.Subject, "1234") {
 					t.Errorf("subject %q", m.Subject)
 				}
 				if got := strings.Contains(m.HTML, `<html lang="`+language+`">`); !got {
