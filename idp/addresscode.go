@@ -68,11 +68,11 @@ func (s *Server) sendCode(r *http.Request, v store.Session, address string) (pro
 		Purpose: store.ForAddress, Subject: v.Account.Subject, Holder: v.ID, Address: address, Tries: codeTries, Sent: now, Expires: now.Add(codeLife),
 		MAC: s.Registration.Keys.MAC(codePurpose, v.Account.Subject, v.ID, address, code),
 	}
-	ok, err := s.Store.AddCode(r.Context(), c, codeLimits())
+	wait, err := s.Store.AddCode(r.Context(), c, codeLimits())
 	switch {
 	case err != nil:
 		return "", err
-	case !ok:
+	case wait > 0:
 		return "too_soon", nil
 	}
 	// To the address of the record, which is what the code proves, and to nowhere else (D1).

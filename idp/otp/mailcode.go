@@ -41,53 +41,50 @@ func (m *Method) sendMail(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
 		return
 	}
-	problem, err := m.leaveCode(r, c)
+	wait, sent, err := m.leaveCode(r, c)
 	switch {
 	case err != nil:
 		s.Fault(w, r, "send login code", err)
-	case problem == "too_soon":
-		m.showCode(w, r, c, http.StatusTooManyRequests, web.OTPCodePage{Way: byMail, Problem: problem})
-	case problem != "":
-		m.showCode(w, r, c, http.StatusServiceUnavailable, web.OTPCodePage{Way: byMail, Problem: problem})
+	case wait > 0:
+		retryAfter(w, wait)
+		m.showCode(w, r, c, http.StatusTooManyRequests, web.OTPCodePage{Way: byMail, Problem: "too_soon", Wait: wait})
+	case !sent:
+		m.showCode(w, r, c, http.StatusServiceUnavailable, web.OTPCodePage{Way: byMail, Problem: "unsent"})
 	default:
 		http.Redirect(w, r, base+"/code?way="+byMail, http.StatusSeeOther)
 	}
 }
 
-// leaveCode puts a new code in the place of the one before. It returns the word for what kept it from doing so.
-func (m *Method) leaveCode(r *http.Request, c running) (problem string, err error) {
+// leaveCode puts a new code in the place of the one before, unless there is to be none yet: then it says for how long.
+func (m *Method) leaveCode(r *http.Request, c running) (wait time.Duration, sent bool, err error) {
 	s := m.Server
 	address, err := s.CodeAddress(r.Context(), c.account)
 	if err != nil {
-		return "", err
+		return 0, false, err
 	}
 	code, err := idp.NewDigits(mailDigits)
 	if err != nil {
-		return "", err
+		return 0, false, err
 	}
 	now := s.Now()
 	kept := store.Code{
 		Purpose: store.ForLogin, Subject: c.account.Subject, Holder: c.login.ID(), Address: address, Tries: mailTries, Sent: now, Expires: c.login.Expires,
 		MAC: m.Keys.MAC(mailPurpose, c.account.Subject, c.login.ID(), address, code),
 	}
-	ok, err := s.Store.AddCode(r.Context(), kept, mailLimits())
-	switch {
-	case err != nil:
-		return "", err
-	case !ok:
-		return "too_soon", nil
+	if wait, err = s.Store.AddCode(r.Context(), kept, mailLimits()); err != nil || wait > 0 {
+		return wait, false, err
 	}
 	err = s.Registration.Outbox.Put(r.Context(), c.account, mail.Notice{
 		Kind: mail.LoginCode, Language: s.Pages.Language(r), At: now, Code: code, Valid: c.left(now), Source: idp.Source(r),
 		Browser: web.BrowserName(r.UserAgent()), Service: s.WantedService(r),
 	})
 	if err == nil {
-		return "", nil
+		return 0, true, nil
 	}
 	s.Log.Warn("login code not sent", "subject", c.account.Subject, "error", err)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), dropTimeout)
 	defer cancel()
-	return "unsent", s.Store.DropCode(ctx, kept)
+	return 0, false, s.Store.DropCode(ctx, kept)
 }
 
 // proveMail compares a code with the one that was sent for this login. A code that went elsewhere than to the record's address of today is

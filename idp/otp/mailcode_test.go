@@ -1,6 +1,7 @@
 package otp_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -112,8 +113,18 @@ func TestD3MailedCodeIsLate(t *testing.T) {
 func TestCodeIsSentAgainWithPatience(t *testing.T) {
 	w := enrolled(t)
 	b, old := w.asked(t)
-	b.post("/login/otp/mail").want(t, http.StatusTooManyRequests, "Un code vient déjà d’être envoyé.", `name="code"`)
-	w.advance(30 * time.Second)
+	tooSoon := func(b *browser, shown, header string) {
+		t.Helper()
+		p := b.post("/login/otp/mail")
+		p.want(t, http.StatusTooManyRequests, "Un code vient déjà d’être envoyé.", "un autre dans\u00a0:", shown, `name="code"`)
+		if got := p.header.Get("Retry-After"); got != header {
+			t.Errorf("Retry-After = %q, want %q", got, header)
+		}
+	}
+	tooSoon(b, "30\u00a0s.", "30")
+	w.advance(29 * time.Second)
+	tooSoon(b, "1\u00a0s.", "1")
+	w.advance(time.Second)
 	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
 	code := w.mailed(t)
 	b.post("/login/otp/code/mail", "code", old).want(t, http.StatusUnprocessableEntity, textWrongCode)
@@ -123,7 +134,12 @@ func TestCodeIsSentAgainWithPatience(t *testing.T) {
 		w.first(t).post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
 	}
 	w.advance(30 * time.Second)
-	w.first(t).post("/login/otp/mail").want(t, http.StatusTooManyRequests)
+	// Five minutes after the first of ten: the next one is an hour after it.
+	p := w.first(t).post("/login/otp/mail")
+	p.want(t, http.StatusTooManyRequests, "55\u00a0min")
+	if got := p.header.Get("Retry-After"); got != "3300" {
+		t.Errorf("Retry-After = %q, want 3300 s", got)
+	}
 }
 
 // An address that was changed since is no longer the person's: a code that went to the old one opens nothing.
@@ -166,5 +182,9 @@ func TestMailedCodeIsNotInTheDatabase(t *testing.T) {
 	}
 	if strings.Contains(kept.MAC, strings.ReplaceAll(code, " ", "")) || !strings.HasPrefix(kept.MAC, "1.k1.") || kept.Tries != 5 {
 		t.Errorf("kept = %+v, want a keyed hash with five tries", kept)
+	}
+	b.post("/login/otp/code/mail", "code", code).wantTo(t, "/")
+	if kept, err = w.store.CodeOf(t.Context(), store.ForLogin, kept.Subject, kept.Holder); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("of a code that was used is kept %+v, %v", kept, err)
 	}
 }

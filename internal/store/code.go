@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"errors"
 	"time"
 )
 
@@ -33,9 +35,9 @@ type CodeLimits struct {
 	Most     int
 }
 
-// AddCode puts a code in the place of the one before it, whatever became of that. It says no, and changes nothing, when the limits
-// allow none yet. c.Sent is now.
-func (s *Store) AddCode(ctx context.Context, c Code, l CodeLimits) (bool, error) {
+// AddCode puts a code in the place of the one before it, whatever became of that. When the limits allow none yet, it changes
+// nothing and says how long to wait; zero: it is there. c.Sent is now.
+func (s *Store) AddCode(ctx context.Context, c Code, l CodeLimits) (wait time.Duration, err error) {
 	now := c.Sent.UnixMilli()
 	n, err := s.db.changed(ctx, `
 		INSERT INTO codes (purpose, subject, address, code_mac, holder, tries, sent_at, expires_at, round_at, round)
@@ -46,7 +48,25 @@ func (s *Store) AddCode(ctx context.Context, c Code, l CodeLimits) (bool, error)
 		WHERE codes.sent_at <= ?9 AND (codes.round_at <= ?10 OR codes.round < ?11)`,
 		c.Purpose, c.Subject, c.Address, c.MAC, c.Holder, c.Tries, now, c.Expires.UnixMilli(),
 		c.Sent.Add(-l.Interval).UnixMilli(), c.Sent.Add(-l.Round).UnixMilli(), l.Most)
-	return n == 1, failed("add code", err)
+	if err != nil || n == 1 {
+		return 0, failed("add code", err)
+	}
+	return s.codeWait(ctx, c, l)
+}
+
+// codeWait returns how long to wait for a code that was refused now.
+func (s *Store) codeWait(ctx context.Context, c Code, l CodeLimits) (time.Duration, error) {
+	var sent, began int64
+	var round int
+	err := s.db.row(ctx, "SELECT sent_at, round_at, round FROM codes WHERE purpose = ?1 AND subject = ?2", c.Purpose, c.Subject).Scan(&sent, &began, &round)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, failed("find code", err)
+	}
+	open := millis(sent).Add(l.Interval)
+	if end := millis(began).Add(l.Round); round >= l.Most && end.After(open) {
+		open = end
+	}
+	return max(open.Sub(c.Sent), time.Second), nil // what kept it may be gone by now: it was refused all the same
 }
 
 // DropCode makes a code worthless that could not be sent; another may be asked for at once. It still counts in its round.

@@ -17,10 +17,11 @@ func code(sent time.Time) store.Code {
 	}
 }
 
-func addCode(t testing.TB, s *store.Store, c store.Code, want bool) {
+// addCode fails unless a code has to wait so long; with zero it is added.
+func addCode(t testing.TB, s *store.Store, c store.Code, want time.Duration) {
 	t.Helper()
-	if ok, err := s.AddCode(t.Context(), c, limits); err != nil || ok != want {
-		t.Fatalf("AddCode at %v = %t, %v, want %t", c.Sent, ok, err, want)
+	if wait, err := s.AddCode(t.Context(), c, limits); err != nil || wait != want {
+		t.Fatalf("AddCode at %v = %v, %v, want %v", c.Sent, wait, err, want)
 	}
 }
 
@@ -29,7 +30,7 @@ func TestCodeProvesItsAddressOnce(t *testing.T) { each(t, testCodeProvesItsAddre
 func testCodeProvesItsAddressOnce(t *testing.T, s *store.Store) {
 	account(t, s)
 	c := code(noon)
-	addCode(t, s, c, true)
+	addCode(t, s, c, 0)
 	got, err := s.CodeOf(t.Context(), store.ForAddress, "u-jeanne", "s-1")
 	check(t, "CodeOf", err, nil)
 	diff(t, "code", got, c)
@@ -69,7 +70,7 @@ func TestD3CodeThatIsNoLongerGood(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			each(t, func(t *testing.T, s *store.Store) {
 				account(t, s)
-				addCode(t, s, code(noon), true)
+				addCode(t, s, code(noon), 0)
 				_, err := s.TryCode(t.Context(), store.ForAddress, tt.subject, tt.session, tt.at)
 				check(t, "TryCode", err, store.ErrNotFound)
 				c := code(noon)
@@ -88,7 +89,7 @@ func TestD3FiftyTriesAtOnceAreFive(t *testing.T) { each(t, testD3FiftyTriesAtOnc
 
 func testD3FiftyTriesAtOnceAreFive(t *testing.T, s *store.Store) {
 	account(t, s)
-	addCode(t, s, code(noon), true)
+	addCode(t, s, code(noon), 0)
 	results := make(chan error, 50)
 	for range cap(results) {
 		go func() {
@@ -116,9 +117,9 @@ func TestNewCodeTakesThePlaceOfTheOld(t *testing.T) { each(t, testNewCodeTakesTh
 func testNewCodeTakesThePlaceOfTheOld(t *testing.T, s *store.Store) {
 	account(t, s)
 	old, next := code(noon), code(noon.Add(30*time.Second))
-	addCode(t, s, old, true)
+	addCode(t, s, old, 0)
 	next.Address, next.Holder = "other@example.fr", "s-2"
-	addCode(t, s, next, true)
+	addCode(t, s, next, 0)
 	check(t, "UseAddressCode of the old", s.UseAddressCode(t.Context(), old, next.Sent), store.ErrNotFound)
 	check(t, "UseAddressCode of the new", s.UseAddressCode(t.Context(), next, next.Sent), nil)
 }
@@ -127,16 +128,16 @@ func TestMessagesAreFew(t *testing.T) { each(t, testMessagesAreFew) }
 
 func testMessagesAreFew(t *testing.T, s *store.Store) {
 	account(t, s)
-	addCode(t, s, code(noon), true)
-	addCode(t, s, code(noon.Add(30*time.Second-time.Millisecond)), false)
+	addCode(t, s, code(noon), 0)
+	addCode(t, s, code(noon.Add(30*time.Second-time.Millisecond)), time.Second)
 	second := code(noon.Add(30 * time.Second))
-	addCode(t, s, second, true)
+	addCode(t, s, second, 0)
 	check(t, "UseAddressCode", s.UseAddressCode(t.Context(), second, second.Sent), nil)
-	addCode(t, s, code(noon.Add(31*time.Second)), false) // a code that was used counts
-	addCode(t, s, code(noon.Add(2*time.Minute)), true)
-	addCode(t, s, code(noon.Add(59*time.Minute)), false) // the fourth in the hour
-	addCode(t, s, code(noon.Add(time.Hour)), true)
-	addCode(t, s, code(noon.Add(time.Hour+time.Minute)), true)
+	addCode(t, s, code(noon.Add(31*time.Second)), 29*time.Second) // a code that was used counts
+	addCode(t, s, code(noon.Add(2*time.Minute)), 0)
+	addCode(t, s, code(noon.Add(59*time.Minute)), time.Minute) // the fourth in the hour
+	addCode(t, s, code(noon.Add(time.Hour)), 0)
+	addCode(t, s, code(noon.Add(time.Hour+time.Minute)), 0)
 }
 
 func TestOneOfTwoCodesAtOnceIsSent(t *testing.T) { each(t, testOneOfTwoCodesAtOnceIsSent) }
@@ -145,8 +146,8 @@ func testOneOfTwoCodesAtOnceIsSent(t *testing.T, s *store.Store) {
 	account(t, s)
 	once(t, func(ctx context.Context, i int) error {
 		c := code(noon.Add(time.Duration(i) * time.Millisecond))
-		ok, err := s.AddCode(ctx, c, limits)
-		if err == nil && !ok {
+		wait, err := s.AddCode(ctx, c, limits)
+		if err == nil && wait > 0 {
 			err = store.ErrNotFound
 		}
 		return err
@@ -160,12 +161,12 @@ func TestCodeThatCouldNotBeSentIsWorthless(t *testing.T) {
 func testCodeThatCouldNotBeSentIsWorthless(t *testing.T, s *store.Store) {
 	account(t, s)
 	c := code(noon)
-	addCode(t, s, c, true)
+	addCode(t, s, c, 0)
 	check(t, "DropCode", s.DropCode(t.Context(), c), nil)
 	_, err := s.CodeOf(t.Context(), store.ForAddress, "u-jeanne", "s-1")
 	check(t, "CodeOf", err, store.ErrNotFound)
 	check(t, "UseAddressCode", s.UseAddressCode(t.Context(), c, noon), store.ErrNotFound)
-	addCode(t, s, code(noon.Add(time.Second)), true) // at once
+	addCode(t, s, code(noon.Add(time.Second)), 0) // at once
 	// Dropping a code late does not touch the one that took its place.
 	check(t, "DropCode", s.DropCode(t.Context(), c), nil)
 	_, err = s.CodeOf(t.Context(), store.ForAddress, "u-jeanne", "s-1")

@@ -181,7 +181,7 @@ type OTPPage struct {
 }
 
 // OTPCodePage asks for the second factor, once the password was right. Problem is empty, "wrong", "shape" (it cannot be a code; no try was
-// taken), "expired", "too_soon" (a code was sent a moment ago), "unsent", "throttled" (Wait says for how long).
+// taken), "expired", "unsent", "too_soon" (a code was sent a moment ago), "throttled" (Wait says for how long, of both).
 type OTPCodePage struct {
 	Way     string   // totp, mail or recovery; empty: it is to be chosen
 	Ways    []OTPWay // the others that the person has

@@ -45,7 +45,7 @@ func Samples() map[string]web.Page {
 		"otp choice":      web.OTPCodePage{Ways: otpWays(), Restart: "/login/otp"},
 		"otp app":         web.OTPCodePage{Way: "totp", Ways: otpWays()[1:], Action: "/login/otp/code/totp", Digits: 6, Restart: "/login/otp", Problem: "wrong"},
 		"otp mail":        web.OTPCodePage{Way: "mail", Ways: otpWays()[2:], Action: "/login/otp/code/mail", Digits: 8, Send: "/login/otp/mail", Address: "j…@example.fr", Restart: "/login/otp"},
-		"otp mail sent":   web.OTPCodePage{Way: "mail", Action: "/login/otp/code/mail", Digits: 8, Send: "/login/otp/mail", Sent: true, Address: "j…@example.fr", Restart: "/login/otp", Problem: "too_soon"},
+		"otp mail sent":   web.OTPCodePage{Way: "mail", Action: "/login/otp/code/mail", Digits: 8, Send: "/login/otp/mail", Sent: true, Address: "j…@example.fr", Restart: "/login/otp", Problem: "too_soon", Wait: 25 * time.Second},
 		"otp recovery":    web.OTPCodePage{Way: "recovery", Ways: otpWays()[:2], Action: "/login/otp/code/recovery", Restart: "/login/otp", Problem: "throttled", Wait: 40 * time.Second},
 		"otp app shape":   web.OTPCodePage{Way: "totp", Action: "/login/otp/code/totp", Digits: 6, Restart: "/login/otp", Problem: "shape"},
 		"otp mail wrong":  web.OTPCodePage{Way: "mail", Ways: otpWays()[2:], Action: "/login/otp/code/mail", Digits: 8, Send: "/login/otp/mail", Sent: true, Address: "j…@example.fr", Restart: "/login/otp", Problem: "wrong"},
