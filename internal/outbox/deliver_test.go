@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"promess/authgw/internal/mail"
 	"promess/authgw/internal/mailtest"
 	"promess/authgw/internal/outbox"
 	"promess/authgw/internal/pgtest"
@@ -104,6 +105,45 @@ func TestQueuedNoticeOutlivesAServerThatIsDown(t *testing.T) {
 			p.server.Await(t, 1)
 			p.waits(t, 0)
 			p.private(t)
+		})
+	}
+}
+
+// While the server is down, a person asks for another code. When it is back, the last message that comes is the one to copy from.
+func TestCodeThatWasReplacedIsNotSent(t *testing.T) {
+	for name, post := range map[string]func(t *testing.T) *post{
+		"SQLite": onFile, "PostgreSQL": func(t *testing.T) *post { return newPost(t, pgtest.Database(t)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := post(t)
+			p.server.HangUp()
+			p.run(t)
+			p.put(t, loginCode())
+			p.fails(t, outbox.Delayed)
+			p.put(t, recoveryUsed())
+			p.fails(t, outbox.Delayed)
+			invitation := mail.Notice{Kind: mail.Invitation, Language: "fr", At: asked(), Path: "/login/otp/invitation/a", Valid: 24 * time.Hour}
+			p.put(t, invitation)
+			p.fails(t, outbox.Delayed)
+			p.clock.advance(time.Second)
+			next := loginCode()
+			next.Code = "87654321"
+			p.put(t, next)
+			p.fails(t, outbox.Delayed)
+			p.waits(t, 3) // the notice, the invitation and one code
+			p.server.Speak()
+			p.later(3 * time.Minute)
+			p.waits(t, 0)
+			codes := ""
+			for i := range 3 {
+				m := p.server.Await(t, i+1)
+				if strings.Contains(m.Subject, "code de connexion") {
+					codes += m.Text
+				}
+			}
+			if !strings.Contains(codes, "8765 4321") || strings.Contains(codes, "1234 5678") || p.server.Count() != 3 {
+				t.Errorf("%d messages were sent, want 3; those with a code:\n%s", p.server.Count(), codes)
+			}
 		})
 	}
 }

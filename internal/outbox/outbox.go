@@ -26,8 +26,8 @@ var (
 )
 
 const (
-	// perAccount and inAll bound how many messages wait. Codes may use a part that notices leave free: a person whose notices cannot be
-	// delivered can still sign in.
+	// perAccount and inAll bound how many messages wait, of which one of a kind that opens something: a newer takes its place. Codes may use
+	// a part that notices leave free: a person whose notices cannot be delivered can still sign in.
 	perAccount    = 10
 	inAll         = 10000
 	moreForCodes  = 2 // times as many
@@ -148,6 +148,9 @@ func (o *Outbox) put(ctx context.Context, to store.Account, n mail.Notice) error
 	limits := store.MailLimits{Account: perAccount, All: inAll}
 	if n.Opens() {
 		limits.Account, limits.All = moreForCodes*perAccount, moreForCodes*inAll
+		if err := o.forgetReplaced(ctx, u, to.Subject, n.Kind); err != nil {
+			return err
+		}
 	}
 	ok, err = o.config.Store.AddMail(ctx, m, limits)
 	if err == nil && !ok {
@@ -168,6 +171,25 @@ func (o *Outbox) refuseCircle(ctx context.Context, u *using, subject, address st
 	}
 	if mail.Circular(address, u.protected, own) {
 		return ErrProtected
+	}
+	return nil
+}
+
+// forgetReplaced forgets what waits of a kind for an account and is to be replaced. An older code opens nothing any more; once the server is
+// back it could be sent after the newer one, and the person would take it for the one to type.
+func (o *Outbox) forgetReplaced(ctx context.Context, u *using, subject string, k mail.Kind) error {
+	waiting, err := o.config.Store.MailOf(ctx, subject)
+	if err != nil {
+		return err
+	}
+	for _, m := range waiting {
+		l, err := open(u, m)
+		if err != nil || l.Notice.Kind != k { // one that cannot be read is not sent either
+			continue
+		}
+		if err := o.config.Store.RemoveMail(ctx, m.ID); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -73,12 +73,10 @@ func TestAccountIsNotFlooded(t *testing.T) {
 	if err := p.outbox.Put(t.Context(), jeanne(), recoveryUsed()); !errors.Is(err, outbox.ErrFull) {
 		t.Errorf("Put of the eleventh notice = %v, want %v", err, outbox.ErrFull)
 	}
-	for range 10 {
+	for range 30 {
 		p.put(t, loginCode()) // notices that wait keep nobody from signing in
 	}
-	if err := p.outbox.Put(t.Context(), jeanne(), loginCode()); !errors.Is(err, outbox.ErrFull) {
-		t.Errorf("Put of the eleventh code = %v, want %v", err, outbox.ErrFull)
-	}
+	p.waits(t, 11) // a code takes the place of the one before it
 }
 
 // A program that only puts needs no mail server; the gateway's queue finds what it has put.

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"time"
 )
 
@@ -64,10 +65,16 @@ func (c conn) takeMail(ctx context.Context, now time.Time, lease time.Duration, 
 	if lock != "" {
 		lock += " SKIP LOCKED" // what another gateway is just taking
 	}
-	rows, err := c.query(ctx, `
+	return mails(c.query(ctx, `
 		WITH due AS MATERIALIZED (SELECT id FROM mail_queue WHERE next_at <= ?1 ORDER BY expires_at, id LIMIT ?2`+lock+`)
 		UPDATE mail_queue SET tries = tries + 1, next_at = ?3 WHERE id IN (SELECT id FROM due)
-		RETURNING id, subject, sealed, tries, created_at, expires_at`, now.UnixMilli(), most, now.Add(lease).UnixMilli())
+		RETURNING `+mailColumns, now.UnixMilli(), most, now.Add(lease).UnixMilli()))
+}
+
+const mailColumns = "id, subject, sealed, tries, created_at, expires_at"
+
+// mails reads what a query found.
+func mails(rows *sql.Rows, err error) ([]QueuedMail, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -83,6 +90,12 @@ func (c conn) takeMail(ctx context.Context, now time.Time, lease time.Duration, 
 		all = append(all, m)
 	}
 	return all, rows.Err()
+}
+
+// MailOf returns the messages that wait for an account, also those that are just being sent.
+func (s *Store) MailOf(ctx context.Context, subject string) ([]QueuedMail, error) {
+	all, err := mails(s.db.query(ctx, "SELECT "+mailColumns+" FROM mail_queue WHERE subject = ?1", subject))
+	return all, failed("find mail", err)
 }
 
 // PostponeMail gives a message back that was taken, to be due at a time. Whoever let their lease run out changes nothing.
