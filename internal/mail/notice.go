@@ -139,7 +139,7 @@ func subject(k Kind, lang string) string {
 // view is what the templates say of a notice.
 func (n Notice) view(lang string) view {
 	v := view{
-		At: moment(n.At, lang), Until: moment(n.At.Add(n.Valid), lang), Minutes: int(n.Valid.Minutes()), Hours: int(n.Valid.Hours()),
+		At: moment(n.At, lang), Until: moment(n.At.Add(n.Valid), lang), Minutes: int(n.Valid.Round(time.Minute).Minutes()), Hours: int(n.Valid.Hours()),
 		Source: n.Source, Browser: n.Browser, Service: n.Service,
 		Factor: factorWords(n.Factor, lang), Name: n.Name, Left: n.Left, NewAddress: Mask(n.NewAddress), path: n.Path,
 	}

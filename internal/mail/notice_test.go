@@ -93,6 +93,26 @@ func TestNoticeSaysWhatAPersonMustKnow(t *testing.T) {
 	}
 }
 
+// A login that began a moment before the code was asked for leaves ten minutes, as people count.
+func TestMinutesOfACodeAreRounded(t *testing.T) {
+	w := newWorld(t, mailtest.Config{}, "127.0.0.1")
+	for i, tt := range []struct {
+		valid time.Duration
+		want  string
+	}{
+		{10*time.Minute - 50*time.Millisecond, "for 10 minutes: until 02/03/2026 at 13:39"},
+		{6*time.Minute + 29*time.Second, "for 6 minutes: until 02/03/2026 at 13:36"},
+	} {
+		n := mail.Notice{Kind: mail.LoginCode, Language: "en", At: asked(), Source: "192.0.2.7", Code: "12345678", Valid: tt.valid}
+		if err := w.sender(t).SendNotice(t.Context(), "jeanne@example.fr", n); err != nil {
+			t.Fatal(err)
+		}
+		if m := w.server.Await(t, i+1); !strings.Contains(m.Text, tt.want) || !strings.Contains(m.HTML, tt.want) {
+			t.Errorf("the message of a code for %v does not say %q:\n%s", tt.valid, tt.want, m.Text)
+		}
+	}
+}
+
 func TestLastRecoveryCodeIsSaidToBeTheLast(t *testing.T) {
 	w := newWorld(t, mailtest.Config{}, "127.0.0.1")
 	n := mail.Notice{Kind: mail.RecoveryUsed, Language: "fr", At: asked(), Left: 0} // by the support: no network address
