@@ -36,6 +36,35 @@ func TestD1CodeGoesToTheAddressOfTheRecord(t *testing.T) {
 	}
 }
 
+// The message names the service that is signed in to, in the language of the pages.
+func TestMessageWithACodeSaysWhatItIsFor(t *testing.T) {
+	w := enrolled(t)
+	b := w.browser(t)
+	b.get("/login?service=mail&lang=en").want(t, http.StatusOK, "Sign in")
+	b.post("/login/otp/password", "identifier", rpps, "password", secret).wantTo(t, "/login/otp/code")
+	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	if m := w.told(t, "Your sign-in code"); !strings.Contains(m.Text, "For the service Messagerie, https://auth.example.test") {
+		t.Errorf("the message does not say so:\n%s", m.Text)
+	}
+}
+
+// A code that could not be left for sending is worth nothing, the page says so, and another one may be asked for at once.
+func TestCodeThatCannotBeSent(t *testing.T) {
+	w := enrolled(t)
+	w.told(t, "Un moyen de connexion a été ajouté")
+	b := w.first(t)
+	post := w.idp.Registration
+	post.Outbox.Use(nil, nil, nil)
+	p := b.post("/login/otp/mail")
+	p.want(t, http.StatusServiceUnavailable, "Le message n’a pas pu être envoyé.", "Recevoir un code")
+	if strings.Contains(p.body, `name="code"`) {
+		t.Error("the page asks for a code that was not sent")
+	}
+	post.Outbox.Use(post.Mail, w.keys, post.Protected)
+	b.post("/login/otp/mail").wantTo(t, "/login/otp/code?way=mail")
+	b.post("/login/otp/code/mail", "code", w.mailed(t)).wantTo(t, "/")
+}
+
 // D2: no code goes to a mailbox that the login itself opens, nor to a domain that the gateway protects.
 func TestD2NoCodeToAMailboxThatItOpens(t *testing.T) {
 	for _, address := range []string{"jeanne@mssante.fr", "jeanne@chu.mssante.fr", "someone.else@hopital.mssante.fr", ""} {

@@ -175,7 +175,8 @@ func newWorldWith(t testing.TB, change func(*otp.Config)) *world {
 		t.Fatal(err)
 	}
 	w.idp, err = idp.New(idp.Config{
-		Host: "auth.example.test", Origin: "https://auth.example.test", Store: w.store, Audit: audit.New(&w.audit, w.now), Pages: pages, ServicePages: pages,
+		Host: "auth.example.test", Origin: "https://auth.example.test",
+		Services: []idp.Service{{Name: "mail", Host: "mail.example.test", Origin: "https://mail.example.test", Title: "Messagerie", Home: "/"}}, Store: w.store, Audit: audit.New(&w.audit, w.now), Pages: pages, ServicePages: pages,
 		Sessions: idp.NewSessions(idp.SessionsConfig{Store: w.store, Idle: time.Hour, Absolute: 12 * time.Hour, Now: w.now}), Log: log, Now: w.now,
 		Registration: w.registration(t, log), Browsers: guard,
 	})

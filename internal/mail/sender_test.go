@@ -188,6 +188,7 @@ func TestA28WhatIsNotSent(t *testing.T) {
 		{"a certificate for another name, TLS first", mailtest.Config{ImplicitTLS: true}, []string{"smtp.other.example"}, nil, "certificate is not accepted"},
 		{"a certificate of an authority that is not trusted", mailtest.Config{}, []string{"127.0.0.1"},
 			func(w *world) { w.config.Roots = x509.NewCertPool() }, "certificate is not accepted"},
+		{"a server with old TLS alone", mailtest.Config{OldTLS: true}, []string{"127.0.0.1"}, nil, "127.0.0.1"},
 		{"TLS first to a server that has none", mailtest.Config{}, nil, func(w *world) { w.config.ImplicitTLS = true }, "127.0.0.1"},
 		{"the password is wrong", mailtest.Config{User: "authgw", Password: "right"}, []string{"127.0.0.1"},
 			func(w *world) { w.config.Password = "secret-word" }, "refused with code 535"},

@@ -27,6 +27,7 @@ const patience = time.Minute
 type Config struct {
 	Certificate    tls.Certificate // empty: no TLS is offered
 	ImplicitTLS    bool            // TLS from the first byte
+	OldTLS         bool            // no TLS newer than 1.1
 	User, Password string          // asked for, unless empty
 }
 
@@ -67,6 +68,9 @@ func Start(t testing.TB, c Config) *Server {
 	server.ErrorLog = log.New(io.Discard, "", 0)
 	if len(c.Certificate.Certificate) > 0 {
 		config := &tls.Config{Certificates: []tls.Certificate{c.Certificate}}
+		if c.OldTLS {
+			config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+		}
 		if c.ImplicitTLS {
 			l = tls.NewListener(l, config)
 		} else {
