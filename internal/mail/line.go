@@ -99,6 +99,8 @@ func explain(ctx context.Context, err error, l *line) error {
 	var sending *mail.SendError
 	var answer *textproto.Error
 	var timeout net.Error
+	var plain tls.RecordHeaderError
+	var alert *net.OpError
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return context.Canceled
@@ -108,6 +110,10 @@ func explain(ctx context.Context, err error, l *line) error {
 		return errors.New("no connection")
 	case errors.As(err, &certificate):
 		return fmt.Errorf("its certificate is not accepted: %w", certificate)
+	case errors.As(err, &plain):
+		return errors.New("it does not speak TLS from the first byte, as a port for STARTTLS")
+	case errors.As(err, &alert) && alert.Op == "remote error": // crypto/tls has no other name for one of TLS
+		return fmt.Errorf("it does not take TLS 1.2 or newer: %w", alert.Err)
 	case errors.As(err, &sending):
 		return refusal{sending.Reason, sending.ErrorCode()}
 	case errors.As(err, &answer):
