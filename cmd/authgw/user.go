@@ -110,7 +110,15 @@ func (a *accounts) find(ctx context.Context, references []string) ([]store.Accou
 		account, err := a.store.FindAccount(ctx, r)
 		switch {
 		case errors.Is(err, store.ErrNotFound):
-			problems = append(problems, fmt.Sprintf("no account has the subject or the national identifier %q", r))
+			problem := fmt.Sprintf("no account has the subject or the national identifier %q", r)
+			meant, err := a.store.AccountByIdentifier(ctx, r)
+			switch {
+			case err == nil: // what the person says on the telephone; whether that is whom the operator means is theirs to say
+				problem += "; who signs in with it has " + visible(meant.NationalID)
+			case !errors.Is(err, store.ErrNotFound):
+				return nil, err
+			}
+			problems = append(problems, problem)
 		case errors.Is(err, store.ErrAmbiguous):
 			problems = append(problems, fmt.Sprintf("%q means more than one account; give the subject, which 'authgw user list' shows", r))
 		case err != nil:
