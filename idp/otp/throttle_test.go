@@ -212,13 +212,14 @@ func TestD16NoAnswerSaysWhetherTheAccountExists(t *testing.T) {
 	}
 }
 
-// A flood of strangers crowds nobody out who comes with the browser that knows them, and nobody who is signed in. A cookie that somebody has
+// A flood of strangers crowds nobody out who comes with the browser that knows them, is signed in, or is invited. A cookie that somebody has
 // made up is no such browser.
 func TestFloodKeepsNobodyOutOfTheirOwnBrowser(t *testing.T) {
 	w := enrolled(t)
 	k := w.addApp(t, "")
 	own := w.first(t)
 	own.post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/")
+	link, code := w.invite(t)
 	slow, err := password.NewHasher(password.Params{Memory: 64 << 10, Time: 16, Threads: 1}, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -264,6 +265,7 @@ func TestFloodKeepsNobodyOutOfTheirOwnBrowser(t *testing.T) {
 		t.Errorf("%d refusals in the trail, want 6", n)
 	}
 	own.post("/account/password", "password", another, "again", another).wantTo(t, "/account?done=password_set")
+	w.browser(t).accept(link, code, secret).wantTo(t, "/login/otp?done=chosen")
 }
 
 // A flood makes others wait for a moment, and nobody's password counts as wrong that was not looked at.
