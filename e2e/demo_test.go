@@ -107,6 +107,7 @@ func demonstration(t *testing.T, flag string) {
 	tab.await(t, "Se connecter avec ma carte CPS")
 
 	signInWithCode(t, demo, person, tab)
+	signInWithApp(t, tab)
 	signInWithPhone(t, tab, camera[1])
 	signInWithPasskey(t, tab)
 	signInWithPSC(t, person, address[1])
@@ -164,6 +165,54 @@ func signInWithCode(t *testing.T, demo *process, person *chromium, tab *tab) {
 	tab.await(t, "Boîte de réception", "Jeanne MARTIN")
 }
 
+// signInWithApp adds an app and makes recovery codes in the account of the signed-in tab, and signs in with a code of each.
+func signInWithApp(t *testing.T, tab *tab) {
+	t.Helper()
+	auth := authOf(tab)
+	tab.open(t, auth+"account/totp")
+	key := strings.Join(strings.Fields(tab.evaluate(`document.querySelector(".key").innerText`)), "")
+	now := time.Now()
+	tab.typeIn(t, "#code", appCode(t, key, now))
+	tab.await(t, "Le moyen de connexion est ajouté", "Application de codes")
+	tab.open(t, auth+"account/recovery")
+	tab.click(t, "form[action='/account/recovery'] button")
+	tab.await(t, "ils ne seront plus montrés")
+	sheet := tab.evaluate(`document.querySelector(".code-line").textContent`)
+	for way, code := range map[string]func() string{
+		"recovery": func() string { return sheet },
+		"totp": func() string {
+			at := time.Now()
+			if at.Unix()/30 == now.Unix()/30 {
+				at = at.Add(30 * time.Second) // no code twice
+			}
+			return appCode(t, key, at)
+		},
+	} {
+		tab.signOut(t, auth)
+		tab.open(t, auth+"login")
+		tab.click(t, "form[action='/login/otp'] button")
+		tab.await(t, "Première étape sur deux")
+		tab.givePassword(t, "trois petits chats")
+		tab.await(t, "Comment voulez-vous prouver qui vous")
+		tab.click(t, "a[href='/login/otp/code?way="+way+"']")
+		tab.typeIn(t, "#code", code())
+		tab.await(t, "Bonjour, Jeanne MARTIN")
+	}
+}
+
+// authOf is the address of the gateway's own pages in the demonstration that a tab shows.
+func authOf(tab *tab) string {
+	return regexp.MustCompile(`^https://[a-z]+\.localhost(:\d+)/.*`).ReplaceAllString(tab.url(), "https://auth.localhost$1/")
+}
+
+func (b *tab) signOut(t *testing.T, auth string) {
+	t.Helper()
+	b.open(t, auth)
+	b.click(t, "summary")
+	b.click(t, "form[action$='/logout'] button")
+	b.await(t, "Vous êtes déconnecté")
+}
+
 // calm is another address of a page that loads itself anew, at which it does not.
 func calm(t *testing.T, page string) string {
 	t.Helper()
@@ -184,7 +233,7 @@ func calm(t *testing.T, page string) string {
 // program, whose camera looks at the first.
 func signInWithPhone(t *testing.T, tab *tab, camera string) {
 	t.Helper()
-	auth := regexp.MustCompile(`https://mail\.localhost(:\d+)/`).ReplaceAllString(tab.url(), "https://auth.localhost$1/")
+	auth := authOf(tab)
 	ctx, cancel := chromedp.NewContext(tab.ctx) // the same profile, as of a person who opens another window
 	t.Cleanup(cancel)
 	phone := newTab(t, ctx)
@@ -206,10 +255,7 @@ func signInWithPhone(t *testing.T, tab *tab, camera string) {
 	phone.awaitView(t, "added")
 	tab.await(t, "Téléphone ajouté")
 
-	tab.open(t, auth)
-	tab.click(t, "summary")
-	tab.click(t, "form[action$='/logout'] button")
-	tab.await(t, "Vous êtes déconnecté")
+	tab.signOut(t, auth)
 	tab.open(t, auth+"login")
 	tab.click(t, "form[action='/login/qr'] button")
 	tab.await(t, "Scannez ce QR code")
@@ -244,16 +290,15 @@ func signInWithPasskey(t *testing.T, tab *tab) {
 	if _, err := chromedp.Call(tab.ctx, page.BringToFront, cdp.Empty{}); err != nil { // a browser asks for no passkey behind another tab
 		t.Fatal(err)
 	}
-	tab.open(t, regexp.MustCompile(`^(https://auth\.localhost:\d+/).*`).ReplaceAllString(tab.url(), "${1}account"))
+	auth := authOf(tab)
+	tab.open(t, auth+"account")
 	tab.click(t, "a[href='/account/passkey']")
 	tab.await(t, "Ajouter une clé d’accès")
 	tab.do(t, chromedp.WaitEnabled(chromedp.CSS("[data-start]"))) // the page's script is there
 	tab.click(t, "[data-start]")
 	tab.await(t, "Le moyen de connexion est ajouté", "Clé d’accès")
-	tab.click(t, "summary")
-	tab.click(t, "form[action$='/logout'] button")
-	tab.await(t, "Vous êtes déconnecté")
-	tab.open(t, regexp.MustCompile(`^(https://auth\.localhost:\d+/).*`).ReplaceAllString(tab.url(), "${1}login"))
+	tab.signOut(t, auth)
+	tab.open(t, auth+"login")
 	tab.click(t, "form[action='/login/passkey'] button")
 	tab.await(t, "Bonjour, Jeanne MARTIN")
 }

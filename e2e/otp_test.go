@@ -271,7 +271,13 @@ func (w *codeWorld) appCode(t *testing.T) string {
 		return nil
 	})
 	w.step = at.Unix() / 30
-	out, err := exec.CommandContext(t.Context(), mustFind(t, "oathtool", "oathtool"), "--totp", "--base32", "--now", at.UTC().Format("2006-01-02 15:04:05 UTC"), w.key).Output()
+	return appCode(t, w.key, at)
+}
+
+// appCode is what oathtool makes of a key at a time.
+func appCode(t *testing.T, key string, at time.Time) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), mustFind(t, "oathtool", "oathtool"), "--totp", "--base32", "--now", at.UTC().Format("2006-01-02 15:04:05 UTC"), key).Output()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -159,6 +159,9 @@ func (b *tab) look(t *testing.T, axe, name string) {
 	b.do(t, chromedp.EmulateViewport(1280, 900))
 }
 
+// notHere is what the phone says when the workstation is in another network.
+const notHere = "n’est pas sur le même réseau"
+
 // begin opens the login with a phone at a new browser.
 func (w *phoneWorld) begin(t *testing.T) *tab {
 	t.Helper()
@@ -231,10 +234,10 @@ func TestPhone(t *testing.T) {
 		b.look(t, axe, "workstation number")
 		phone.awaitView(t, "login")
 		phone.await(t, "Est-ce vous", "Chrome", "127.0.0.1", shown)
+		if strings.Contains(phone.text(), notHere) {
+			t.Errorf("in the same network it says:\n%s", phone.text())
+		}
 		phone.look(t, axe, "phone login")
-		phone.do(t, chromedp.Evaluate[chromedp.Void](`for (const e of document.querySelectorAll("[data-if]")) { e.hidden = e.dataset.if !== "other"; }
-			document.querySelector(".place [data-fill]").textContent = "2001:db8:85a3:8d3:1319:8a2e:370:7348";`)) // as from another network
-		phone.look(t, axe, "phone login elsewhere")
 		phone.pick(t, shown, true)
 		phone.awaitView(t, "done")
 		b.awaitURL(t, w.auth("/"))
@@ -249,6 +252,24 @@ func TestPhone(t *testing.T) {
 		b.screenshot(t, "live-account")
 		if e := w.events(t, audit.LoginApproved); len(e) != 1 {
 			t.Errorf("approvals in the trail: %+v", e)
+		}
+	})
+
+	t.Run("in another network it says so, and is refused", func(t *testing.T) {
+		port, _ := w.between(t)
+		far := device(t, startChromium(t, w.pki.Server.Certificate, func(*chromium) []chromedp.ExecAllocatorOption {
+			return []chromedp.ExecAllocatorOption{chromedp.Flag("host-resolver-rules", fmt.Sprintf("MAP *.%s 127.0.0.1:%d", domain, port))}
+		}))
+		b := w.begin(t)
+		far.open(t, read(t, b.picture(t)))
+		far.awaitView(t, "login")
+		far.await(t, notHere, "127.0.0.1")
+		far.do(t, chromedp.Evaluate[chromedp.Void](`document.querySelector(".place .number").textContent = "2001:db8:85a3:8d3:1319:8a2e:370:7348"`)) // the longest
+		far.look(t, axe, "phone login elsewhere")
+		far.click(t, "[data-view=login] [data-do=deny]")
+		b.await(t, "Ce n’est pas moi")
+		if e := w.events(t, audit.LoginRefused); len(e) == 0 || e[len(e)-1].Reason != "not_me" || e[len(e)-1].Source != "127.0.0.1" {
+			t.Errorf("refusals in the trail: %+v", e)
 		}
 	})
 
