@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"time"
 
 	"promess/authgw/idp"
 	"promess/authgw/internal/store"
@@ -14,16 +13,14 @@ import (
 
 const (
 	pendingPurpose = "totp enrolment"
-	pendingLife    = 15 * time.Minute
 	labelMost      = 40 // characters
 )
 
 // pending is a seed that no code has confirmed yet. It lies in the page, sealed for the session and the person: nobody reads, makes or
-// moves one. The id of the factor is in it, so that it is enrolled once.
+// moves one, and it is late when the login of its session is not recent any more. The id of the factor is in it, so that it is enrolled once.
 type pending struct {
-	ID      string    `json:"id"`
-	Seed    []byte    `json:"seed"`
-	Expires time.Time `json:"expires"`
+	ID   string `json:"id"`
+	Seed []byte `json:"seed"`
 }
 
 func (m *Method) sealPending(v store.Session, p pending) (string, error) {
@@ -41,7 +38,7 @@ func (m *Method) openPending(v store.Session, sealed string) (pending, bool) {
 	if err != nil || json.Unmarshal(data, &p) != nil || p.ID == "" || len(p.Seed) != totpSeed {
 		return pending{}, false
 	}
-	return p, m.Server.Now().Before(p.Expires)
+	return p, true
 }
 
 // showSeed shows a new seed, to be put into an app. Nothing is kept of it.
@@ -52,7 +49,7 @@ func (m *Method) showSeed(w http.ResponseWriter, r *http.Request) {
 }
 
 func (m *Method) newSeed(w http.ResponseWriter, r *http.Request, v store.Session, status int, problem string) {
-	p := pending{ID: idp.NewFactorID(), Seed: make([]byte, totpSeed), Expires: m.Server.Now().Add(pendingLife)}
+	p := pending{ID: idp.NewFactorID(), Seed: make([]byte, totpSeed)}
 	rand.Read(p.Seed) // never fails
 	sealed, err := m.sealPending(v, p)
 	if err != nil {
