@@ -39,21 +39,36 @@ func (s *Server) factorsOf(ctx context.Context, subject string) ([]web.FactorInf
 	return all, nil
 }
 
-// FactorAdded adds a means of proof that v's person has just shown to work, with its codes if it has some; it says no when they have as
-// many as they may. Without its line in the audit there is no change; the person is told by mail. The caller has asked Recent.
-func (s *Server) FactorAdded(r *http.Request, v store.Session, f store.Factor, codes []string, most int) (bool, error) {
-	err := s.Audit.Record(audit.Event{
+// FactorAdded adds a means of proof that v's person has just shown to work; it says no when they have as many as they may. Without its line
+// in the audit there is no change; the person is told by mail. The caller has asked Recent.
+func (s *Server) FactorAdded(r *http.Request, v store.Session, f store.Factor, most int) (bool, error) {
+	return s.factorAdded(r, v, f, func() (bool, error) { return s.Store.AddFactor(r.Context(), f, nil, most) })
+}
+
+// CodesAdded is FactorAdded for a set of recovery codes in the place of the one that has the id instead; empty: of none. It says no when that
+// is not what the person has.
+func (s *Server) CodesAdded(r *http.Request, v store.Session, f store.Factor, codes []string, instead string) (bool, error) {
+	return s.factorAdded(r, v, f, func() (bool, error) { return s.Store.ReplaceFactor(r.Context(), f, codes, instead) })
+}
+
+func (s *Server) factorAdded(r *http.Request, v store.Session, f store.Factor, add func() (bool, error)) (bool, error) {
+	e := audit.Event{
 		Kind: audit.FactorAdded, Outcome: "success", Factor: string(f.Kind), Detail: f.ID,
 		Subject: v.Account.Subject, Session: v.ID, Method: v.Method, ACR: v.ACR, Source: Source(r),
-	})
-	if err != nil {
+	}
+	if err := s.Audit.Record(e); err != nil {
 		return false, err
 	}
-	added, err := s.Store.AddFactor(r.Context(), f, codes, most)
+	added, err := add()
 	if added {
 		s.Notify(r, v.Account, mail.Notice{Kind: mail.FactorAdded, Factor: noticeOf(f), Name: f.Label})
+		return true, err
 	}
-	return added, err
+	if err == nil { // or the trail would have a means of proof that there is not
+		e.Outcome, e.Reason = "refused", "not_added"
+		s.Record(e)
+	}
+	return false, err
 }
 
 // removeFactor removes one of the person's own means of proof (G1), after a recent login of at least its level (D6).

@@ -68,7 +68,7 @@ func (m *Method) keepPassword(w http.ResponseWriter, r *http.Request, v store.Se
 	}
 	if err == nil {
 		f := store.Factor{ID: idp.NewFactorID(), Subject: v.Account.Subject, Kind: store.Password, ACR: enrolled(v), Secret: hash, Created: s.Now()}
-		_, err = s.FactorAdded(r, v, f, nil, 1)
+		_, err = s.FactorAdded(r, v, f, 1)
 	}
 	if err == nil { // whoever knew the one before is out
 		err = s.EndOthers(r.Context(), v, "password_changed")

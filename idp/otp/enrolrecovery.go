@@ -10,30 +10,37 @@ import (
 
 // offerCodes says what recovery codes are, and how many are left.
 func (m *Method) offerCodes(w http.ResponseWriter, r *http.Request) {
-	v, ok := m.fresh(w, r, recoveryPath)
-	if !ok {
-		return
+	if v, ok := m.fresh(w, r, recoveryPath); ok {
+		m.showOffer(w, r, v, http.StatusOK, "")
 	}
-	page := web.RecoveryPage{Person: idp.Person(v), Action: recoveryPath, Done: "/account", Count: recoveryCount}
+}
+
+func (m *Method) showOffer(w http.ResponseWriter, r *http.Request, v store.Session, status int, problem string) {
+	page := web.RecoveryPage{Person: idp.Person(v), Action: recoveryPath, Done: "/account", Count: recoveryCount, Problem: problem}
 	has, err := m.factorsOf(r, v, store.Recovery)
 	for _, f := range has {
 		var macs []string
 		if err == nil {
 			macs, err = m.Server.Store.RecoveryCodes(r.Context(), f.ID)
 		}
-		page.Has, page.Left = true, len(macs)
+		page.Has, page.Left, page.Instead = true, len(macs), f.ID
 	}
 	if err != nil {
 		m.Server.Fault(w, r, "count recovery codes", err)
 		return
 	}
-	m.Server.Pages.Render(w, r, http.StatusOK, page)
+	m.Server.Pages.Render(w, r, status, page)
 }
 
-// makeCodes makes codes in the place of those before, and shows them: now, and never again.
+// makeCodes makes codes in the place of those that the form knows of, and shows them: now, and never again. A form that is sent again, with
+// the answer to the first on its way to paper, makes none: the sheet that was shown stays good.
 func (m *Method) makeCodes(w http.ResponseWriter, r *http.Request) {
 	s := m.Server
 	v, ok := m.fresh(w, r, recoveryPath)
+	if !ok {
+		return
+	}
+	instead, ok := s.Field(w, r, "instead")
 	if !ok {
 		return
 	}
@@ -54,9 +61,13 @@ func (m *Method) makeCodes(w http.ResponseWriter, r *http.Request) {
 		macs = append(macs, m.recoveryMAC(f, code))
 		page.Codes = append(page.Codes, shown(code))
 	}
-	if _, err := s.FactorAdded(r, v, f, macs, 1); err != nil {
+	added, err := s.CodesAdded(r, v, f, macs, instead)
+	switch {
+	case err != nil:
 		s.Fault(w, r, "keep recovery codes", err)
-		return
+	case !added:
+		m.showOffer(w, r, v, http.StatusConflict, "changed")
+	default:
+		s.Pages.Render(w, r, http.StatusOK, page)
 	}
-	m.Server.Pages.Render(w, r, http.StatusOK, page)
 }

@@ -113,7 +113,7 @@ func (m *Method) keepSeed(w http.ResponseWriter, r *http.Request, v store.Sessio
 		added, err = s.FactorAdded(r, v, store.Factor{
 			ID: p.ID, Subject: v.Account.Subject, Kind: store.TOTP, Label: label, ACR: enrolled(v), Secret: m.Keys.Seal(totpPurpose, p.ID, p.Seed),
 			Counter: step, Created: s.Now(),
-		}, nil, totpMost)
+		}, totpMost)
 	}
 	switch {
 	case err != nil:

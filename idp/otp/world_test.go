@@ -499,18 +499,26 @@ func (w *world) addApp(t testing.TB, label string) string {
 	return k
 }
 
-var codeLine = regexp.MustCompile(`<span class="code-line">([^<]*)</span>`)
+var (
+	codeLine  = regexp.MustCompile(`<span class="code-line">([^<]*)</span>`)
+	sheetForm = regexp.MustCompile(`name="instead" value="([^"]*)"`)
+)
 
 // addSheet makes recovery codes.
 func (w *world) addSheet(t testing.TB) []string {
 	t.Helper()
 	b := w.browser(t)
 	b.byCard()
-	var codes []string
-	for _, m := range codeLine.FindAllStringSubmatch(b.post("/account/recovery").body, -1) {
-		codes = append(codes, m[1])
+	return b.post("/account/recovery", "instead", sheetForm.FindStringSubmatch(b.get("/account/recovery").body)[1]).codes()
+}
+
+// codes are those that a page shows.
+func (p page) codes() []string {
+	var all []string
+	for _, m := range codeLine.FindAllStringSubmatch(p.body, -1) {
+		all = append(all, m[1])
 	}
-	return codes
+	return all
 }
 
 // first gives the first factor, and wants it to be right.

@@ -142,7 +142,7 @@ func (c *Credentials) Add(r *http.Request, v store.Session, kind store.FactorKin
 		ID: idp.NewFactorID(), Subject: v.Account.Subject, Kind: kind, Label: tidy(label), ACR: level(v.ACR, key.Flags.BackupEligible),
 		Secret: string(secret), External: external(key.ID), Counter: int64(key.Authenticator.SignCount), Created: c.Now(),
 	}
-	added, err := c.Server.FactorAdded(r, v, f, nil, Most)
+	added, err := c.Server.FactorAdded(r, v, f, Most)
 	switch {
 	case err != nil:
 		return store.Factor{}, err

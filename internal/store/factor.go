@@ -54,6 +54,27 @@ func (s *Store) AddFactor(ctx context.Context, f Factor, codes []string, most in
 	return added, failed("add factor", err)
 }
 
+// ReplaceFactor is AddFactor for a set of recovery codes in the place of the one that has the id instead; empty: of none. False, and nothing is
+// changed, when that is not what there is: of two sets at once, on whatever gateway, the first stays.
+func (s *Store) ReplaceFactor(ctx context.Context, f Factor, codes []string, instead string) (bool, error) {
+	var added bool
+	err := s.atomically(ctx, func(in conn) error {
+		added = false
+		var n int
+		if err := in.row(ctx, "SELECT 1 FROM accounts WHERE subject = ?1"+in.engine.lock, f.Subject).Scan(&n); err != nil {
+			return err
+		}
+		var has string
+		err := in.row(ctx, "SELECT coalesce(max(id), '') FROM factors WHERE subject = ?1 AND kind = ?2", f.Subject, f.Kind).Scan(&has)
+		if err != nil || has != instead {
+			return err
+		}
+		added, err = in.addFactor(ctx, f, codes, 1)
+		return err
+	})
+	return added, failed("replace factor", err)
+}
+
 func (c conn) addFactor(ctx context.Context, f Factor, codes []string, most int) (bool, error) {
 	// The account's row is held, so that two at once are counted one after the other.
 	var n int

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -130,6 +131,35 @@ func TestD3RecoveryCodeIsUsedOnce(t *testing.T) {
 		if err != nil || len(left) != 1 {
 			t.Errorf("codes = %v, %v, want the new one alone", left, err)
 		}
+	})
+}
+
+// A set takes the place of the one that is meant, and of no other: of many at once the first stays, whole.
+func TestSetOfCodesReplacesTheOneThatIsMeant(t *testing.T) {
+	each(t, func(t *testing.T, s *store.Store) {
+		account(t, s)
+		for _, instead := range []string{"", "0"} { // the first, and the one after it
+			if instead != "" {
+				instead = factors(t, s)[0].ID
+			}
+			once(t, func(ctx context.Context, i int) error {
+				id := fmt.Sprintf("%s%d", instead, i)
+				ok, err := s.ReplaceFactor(ctx, factor(id, store.Recovery), []string{"a of " + id, "b of " + id}, instead)
+				if err == nil && !ok {
+					return store.ErrNotFound
+				}
+				return err
+			})
+			all := factors(t, s)
+			if len(all) != 1 || all[0].ID == instead {
+				t.Fatalf("%d sets, want one that is new", len(all))
+			}
+			codes, err := s.RecoveryCodes(t.Context(), all[0].ID)
+			check(t, "RecoveryCodes", err, nil)
+			diff(t, "codes", codes, []string{"a of " + all[0].ID, "b of " + all[0].ID})
+		}
+		_, err := s.ReplaceFactor(t.Context(), store.Factor{ID: "x", Subject: "nobody", Kind: store.Recovery, Created: noon}, nil, "")
+		check(t, "ReplaceFactor of nobody", err, store.ErrNotFound)
 	})
 }
 

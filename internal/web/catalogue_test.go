@@ -254,7 +254,7 @@ func TestPadTellsOfAWrongPINAndOfTheLastTry(t *testing.T) {
 }
 
 // Keys that a template makes from a word begin with one of these.
-var madeKeys = regexp.MustCompile(`^(error|agent_error|told|client_refused_reason|device_problem|device_outcome|method|notice|unavailable|mode|profession|agent_step|agent_status|fact|problem|account_notice|level|reason|factor|enrol|passkey_problem|phone_end|time|month|otp_way|otp_problem|otp_code_problem|password_problem|invitation_problem|totp_problem|wait_for)\.`)
+var madeKeys = regexp.MustCompile(`^(error|agent_error|told|client_refused_reason|device_problem|device_outcome|method|notice|unavailable|mode|profession|agent_step|agent_status|fact|problem|account_notice|level|reason|factor|enrol|passkey_problem|phone_end|time|month|otp_way|otp_problem|otp_code_problem|password_problem|invitation_problem|totp_problem|recovery_problem|wait_for)\.`)
 
 func TestTemplatesAndCatalogueUseTheSameKeys(t *testing.T) {
 	all := texts(t, "fr")

@@ -247,8 +247,11 @@ type RecoveryPage struct {
 	Count  int    // of the codes that are made
 	Has    bool   // the person has a sheet, which a new one takes the place of
 	Left   int    // codes of it that are not used
-	Codes  []string
-	Made   time.Time
+	// Instead names that sheet to the form, so that it takes the place of no other.
+	Instead string
+	Problem string // "changed": there is another sheet than the form knew of
+	Codes   []string
+	Made    time.Time
 }
 
 // PasskeyPage asks the browser for a passkey. Its script gives Options, a JSON object, to navigator.credentials.get and sends the answer,

@@ -95,6 +95,16 @@
     step();
   }
 
+  // A second click, which some make out of habit, would take the place of the first, whose answer alone shows what was made.
+  function sendOnce(form) {
+    let sent = false;
+    form.addEventListener("submit", function (event) {
+      if (sent) { event.preventDefault(); }
+      sent = true;
+    });
+    addEventListener("pageshow", function () { sent = false; });
+  }
+
   // A button that prints is only there where it works.
   function print(button) {
     button.hidden = false;
@@ -119,6 +129,7 @@
   keepPlace();
   for (const panel of document.querySelectorAll("[data-frames]")) { goOnAfterFrames(panel); }
   for (const form of document.querySelectorAll("form[data-send]")) { form.submit(); }
+  for (const form of document.querySelectorAll("form[data-once]")) { sendOnce(form); }
   for (const button of document.querySelectorAll("[data-print]")) { print(button); }
   for (const form of document.querySelectorAll("form[data-wait]")) { followLogin(form); }
   for (const menu of document.querySelectorAll("details.menu")) { closeMenu(menu); }

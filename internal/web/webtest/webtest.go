@@ -75,6 +75,9 @@ func Samples() map[string]web.Page {
 		"recovery":        web.RecoveryPage{Person: person, Action: "/account/recovery", Done: "/account", Count: 10, Has: true, Left: 2},
 		"recovery none":   web.RecoveryPage{Person: person, Action: "/account/recovery", Done: "/account", Count: 10},
 		"recovery one":    web.RecoveryPage{Person: person, Action: "/account/recovery", Done: "/account", Count: 10, Has: true, Left: 1},
+		"recovery again": web.RecoveryPage{
+			Person: person, Action: "/account/recovery", Done: "/account", Count: 10, Has: true, Left: 10, Instead: "abcdefghijklmnopqrstuvwxyz", Problem: "changed",
+		},
 		"recovery codes":  web.RecoveryPage{Person: person, Done: "/account", Count: 10, Codes: []string{"34679-ACEFG", "HJKMN-PRTWX", "Y3467-9ACEF"}, Made: time.Now()},
 		"error second":    web.ErrorPage{Code: "no_second_factor", Support: "K7QM2X9D", RetryURL: "/login"},
 		"error passkey":   web.ErrorPage{Code: "passkey_refused", Support: "K7QM2X9D", RetryURL: "/login"},
