@@ -370,6 +370,42 @@ func TestD19NoDirectory(t *testing.T) {
 	}
 }
 
+// TestD10DoorsAreKnown: a session begins in these files alone. Who adds another door adds it here, with tests that it asks for all factors,
+// counts failures, refuses disabled accounts and cannot be entered twice.
+func TestD10DoorsAreKnown(t *testing.T) {
+	want := []string{"idp/card/browser.go", "idp/otp/second.go", "idp/passkey/login.go", "idp/psc/login.go", "idp/qr/login.go", "idp/server.go", "idp/sessions.go"}
+	root, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	inspect(t, shipped(t), func(name string, _ *token.FileSet, file *ast.File) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			f, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			of, _ := f.X.(*ast.SelectorExpr)
+			if f.Sel.Name == "Succeed" || f.Sel.Name == "CreateSession" || f.Sel.Name == "open" && of != nil && of.Sel.Name == "Sessions" {
+				short, err := filepath.Rel(root, name)
+				if err != nil {
+					t.Error(err)
+				}
+				got = append(got, filepath.ToSlash(short))
+			}
+			return true
+		})
+	})
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("sessions begin in %q, want %q", got, want)
+	}
+}
+
 // shipped returns the packages of the module that the commands are made of, each once.
 func shipped(t *testing.T) []pkg {
 	t.Helper()

@@ -25,7 +25,7 @@ func TestD20PersonIsToldOfARemoval(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the button pressed twice
-		b.wantTo(b.post(auth+"/account/factors/f-1/remove", "User-Agent", firefox), auth+"/account?done=factor_removed")
+		b.wantTo(b.post(auth+"/account/factors/f-1/remove?address=thief@example.org&email=thief@example.org", "User-Agent", firefox), auth+"/account?done=factor_removed")
 	}
 	m := w.server.Await(t, 1)
 	if m.To != home || !strings.Contains(m.Subject, "Un moyen de connexion a été retiré") {

@@ -118,6 +118,26 @@ func TestD7FormsOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
+// D13, D6: what a person adds with the card gives the level of two factors, and no more; so it is removed with a login of two factors, by who
+// has left the card at home.
+func TestD13D6WhatIsAddedWithTheCardIsOfTwoFactors(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	b.byCard()
+	for path, fields := range w.enrolments(t, b) {
+		b.post(path, fields...)
+	}
+	for _, kind := range []store.FactorKind{store.Password, store.TOTP, store.Recovery} {
+		if acr := w.factors(t, kind)[0].ACR; acr != idp.ACRTwoFactor {
+			t.Errorf("%s has the level %q", kind, acr)
+		}
+	}
+	b = w.first(t)
+	b.post("/login/otp/mail")
+	b.post("/login/otp/code/mail", "code", w.mailed(t)).wantTo(t, "/")
+	b.post("/account/factors/"+w.factors(t, store.TOTP)[0].ID+"/remove").wantTo(t, "/account?done=factor_removed")
+}
+
 // D12: nothing in these forms says whose they are, or what is proved: only the session and the record do.
 func TestD12FieldsOfARequestProveNothing(t *testing.T) {
 	w := newWorld(t)
@@ -143,7 +163,7 @@ func TestD6D20PersonIsToldOfWhatWasAdded(t *testing.T) {
 	b := w.browser(t)
 	b.byCard()
 	for path, fields := range w.enrolments(t, b) {
-		b.post(path, append(fields, "label", `<img src=x>"garde"`)...)
+		b.post(path, append(fields, "label", `<img src=x>"garde"`, "address", "thief@example.org", "email", "thief@example.org")...)
 	}
 	texts := map[string]bool{}
 	for range 3 {

@@ -2,6 +2,7 @@ package otp_test
 
 import (
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"testing"
@@ -114,6 +115,7 @@ func TestD5RestartBackReloadAndOtherWaysSkipNothing(t *testing.T) {
 	b := w.first(t)
 	for _, path := range []string{
 		"/login/otp/code", "/login/otp/code", "/login/otp/code?way=mail", "/login/otp/code?way=totp", "/login/otp", "/login", "/login/otp/code?way=nothing",
+		"/login/otp/code?way=none", "/login/otp/code?way=skip", "/login/otp/code?way=password", "/login/otp/code?way=", "/login/otp/code?way=totp&way=mail",
 	} {
 		b.get(path).want(t, http.StatusOK)
 	}
@@ -131,9 +133,15 @@ func TestD5LoginIsGoodOnceAndForTenMinutes(t *testing.T) {
 	w := enrolled(t)
 	k := w.addApp(t, "")
 	b := w.first(t)
+	before := b.cookies()
 	b.post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/")
 	w.advance(time.Minute)
 	b.post("/login/otp/code/totp", "code", oathtool(t, k, w.now())).wantTo(t, "/login/otp?problem=over")
+	copied := w.browser(t) // who has read the cookie of the login meanwhile
+	copied.send(http.MethodGet, "/login/otp/code", nil, "Cookie", before).wantTo(t, "/login/otp?problem=over")
+	form := url.Values{"code": {oathtool(t, k, w.now())}}
+	copied.send(http.MethodPost, "/login/otp/code/totp", form, "Cookie", before).wantTo(t, "/login/otp?problem=over")
+	copied.wantSignedIn(false)
 
 	b = w.first(t)
 	w.advance(10*time.Minute + time.Second)
@@ -189,7 +197,11 @@ func TestD10NoDoorWithoutTheFirstFactor(t *testing.T) {
 			for way, code := range map[string]string{"totp": oathtool(t, k, w.now()), "mail": mailed, "recovery": codes[0]} {
 				b.post("/login/otp/code/"+way, "code", code, "subject", w.account(t).Subject, "identifier", rpps)
 			}
-			b.send(http.MethodGet, "/", nil, "Authorization", "Basic ODk5NzAwMjE4ODk2OmNvcnJlY3QgaG9yc2UgYmF0dGVyeSBzdGFwbGU=").wantTo(t, "/login")
+			const basic = "Basic ODk5NzAwMjE4ODk2OmNvcnJlY3QgaG9yc2UgYmF0dGVyeSBzdGFwbGU="
+			for _, path := range []string{"/", "/account", "/login/otp", "/login/otp/code", "/login/otp/password", "/login/otp/mail", "/login/otp/code/totp"} {
+				b.send(http.MethodGet, path, nil, "Authorization", basic)
+				b.send(http.MethodPost, path, nil, "Authorization", basic)
+			}
 			b.wantSignedIn(false)
 		})
 	}

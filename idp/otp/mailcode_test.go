@@ -22,8 +22,8 @@ func (w *world) asked(t testing.TB) (*browser, string) {
 func TestD1CodeGoesToTheAddressOfTheRecord(t *testing.T) {
 	w := enrolled(t)
 	b := w.first(t)
-	b.post("/login/otp/mail", "address", "thief@example.org", "to", "thief@example.org", "mail", "thief@example.org", "email", "thief@example.org").
-		wantTo(t, "/login/otp/code?way=mail")
+	fields := []string{"address", "thief@example.org", "to", "thief@example.org", "mail", "thief@example.org", "email", "thief@example.org"}
+	b.post("/login/otp/mail?address=thief@example.org&to=thief@example.org&email=thief@example.org", fields...).wantTo(t, "/login/otp/code?way=mail")
 	m := w.told(t, "Votre code de connexion")
 	if m.To != home || strings.Contains(m.Raw, "thief@") {
 		t.Errorf("the code went to %q", m.To)
@@ -93,8 +93,16 @@ func TestD3MailedCodeIsBoundToItsLogin(t *testing.T) {
 	other.post("/login/otp/code/mail", "code", code).want(t, http.StatusUnprocessableEntity)
 	other.wantSignedIn(false)
 	w.wantRefusal(t, "wrong_code")
+	login := b.login()
+	kept, err := w.store.CodeOf(t.Context(), store.ForLogin, w.account(t).Subject, login.ID())
+	if err != nil || !kept.Expires.Equal(login.Expires) {
+		t.Errorf("the code is kept until %v, %v, want the end of its login %v", kept.Expires, err, login.Expires)
+	}
 	b.post("/login/otp/code/mail", "code", code).wantTo(t, "/")
 	b.post("/login/otp/code/mail", "code", code).wantTo(t, "/login/otp?problem=over")
+	if _, err := w.store.CodeOf(t.Context(), store.ForLogin, w.account(t).Subject, login.ID()); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("CodeOf = %v after its use, want none", err)
+	}
 
 	// A second login in the same browser is another one.
 	b = w.first(t)
