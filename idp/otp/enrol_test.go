@@ -2,6 +2,7 @@ package otp_test
 
 import (
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -103,6 +104,7 @@ func TestD7FormsOfOtherSitesAreRefused(t *testing.T) {
 				form[fields[i]] = []string{fields[i+1]}
 			}
 			b.send(http.MethodPost, path, form, "Sec-Fetch-Site", site).want(t, http.StatusForbidden, textForbidden)
+			b.send(http.MethodGet, path+"?"+url.Values(form).Encode(), nil, "Sec-Fetch-Site", site) // a link brings the cookies along
 		}
 	}
 	if n := w.count(t); n != 0 {

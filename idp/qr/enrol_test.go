@@ -216,6 +216,33 @@ func TestEnrolmentThatEnds(t *testing.T) {
 	})
 }
 
+// D7: no other site begins, confirms, approves, refuses or finishes anything, by a form or by a link.
+func TestD7RequestsOfOtherSitesAreRefused(t *testing.T) {
+	w := newWorld(t)
+	b, shown := w.adding(t)
+	p := w.phone(t)
+	got, _ := p.claim(shown)
+	for path, who := range map[string]*idptest.Browser{
+		"/login/qr": b, "/login/qr/finish": b, "/account/phone": b, "/account/phone/confirm": b,
+		"/phone/claim": p.Browser, "/phone/pick": p.Browser, "/phone/approve": p.Browser, "/phone/deny": p.Browser, "/phone/options": p.Browser, "/phone/add": p.Browser,
+	} {
+		for _, site := range []string{"cross-site", "same-site"} {
+			const form = "application/x-www-form-urlencoded"
+			if got := who.Do(http.MethodPost, path, form, "number="+got.Number, "Sec-Fetch-Site", site); got.Status != http.StatusForbidden {
+				t.Errorf("%s = %d, want 403", path, got.Status)
+			}
+			who.Do(http.MethodGet, path+"?number="+got.Number, "", "", "Sec-Fetch-Site", site)
+		}
+	}
+	if got, status := p.add(t, "von anderswo"); status != http.StatusConflict {
+		t.Errorf("add = %d %+v: another site has confirmed the phone", status, got)
+	}
+	b.Post("/account/phone/confirm", "number", got.Number) // and nothing has ended meanwhile
+	if got, status := p.add(t, "Mon téléphone"); status != http.StatusOK {
+		t.Errorf("add = %d %+v", status, got)
+	}
+}
+
 // D6: a phone is added, and confirmed, after a recent login only; the code is no page of somebody else's session.
 func TestD6EnrolmentThatIsRefused(t *testing.T) {
 	w := newWorld(t)
