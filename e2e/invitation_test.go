@@ -96,6 +96,20 @@ func TestInvitation(t *testing.T) {
 			}
 		}
 	})
+
+	t.Run("the person hears that the help desk has removed it", func(t *testing.T) {
+		before := w.server.Count()
+		w.authgw(t, "user", "reset", "--config", w.path("authgw.yaml"), "--factor", "password", "3750000001/0042")
+		m := w.server.Await(t, before+1)
+		if m.To != secretaryHome || !strings.Contains(m.Subject, "Un moyen de connexion a été retiré") {
+			t.Errorf("%q to %q", m.Subject, m.To)
+		}
+		for _, want := range []string{"mot de passe", "Par le service d'assistance"} {
+			if !strings.Contains(m.Text, want) {
+				t.Errorf("the message does not say %q:\n%s", want, m.Text)
+			}
+		}
+	})
 }
 
 // authgw runs a command of the gateway's operator and returns what it printed.

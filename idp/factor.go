@@ -61,7 +61,7 @@ func (s *Server) factorAdded(r *http.Request, v store.Session, f store.Factor, a
 	}
 	added, err := add()
 	if added {
-		s.Notify(r, v.Account, mail.Notice{Kind: mail.FactorAdded, Factor: noticeOf(f), Name: f.Label})
+		s.Notify(r, v.Account, mail.Notice{Kind: mail.FactorAdded, Factor: NoticeOf(f.Kind), Name: f.Label})
 		return true, err
 	}
 	if err == nil { // or the trail would have a means of proof that there is not
@@ -98,11 +98,11 @@ func (s *Server) removeFactor(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/account?done=factor_removed", http.StatusSeeOther) // gone already, too: it is what was wanted
 }
 
-// noticeOf names a means of proof as the messages do; empty for one that they have no words for.
-func noticeOf(f store.Factor) mail.Factor {
+// NoticeOf names a kind of means of proof as the messages do; empty for one that they have no words for.
+func NoticeOf(kind store.FactorKind) mail.Factor {
 	return map[store.FactorKind]mail.Factor{
 		store.Password: mail.FactorPassword, store.TOTP: mail.FactorTOTP, store.Recovery: mail.FactorRecoveryCodes, store.Passkey: mail.FactorPasskey, store.Phone: mail.FactorPhone,
-	}[f.Kind]
+	}[kind]
 }
 
 func (s *Server) factorRemoved(r *http.Request, v store.Session, f store.Factor) error {
@@ -118,7 +118,7 @@ func (s *Server) factorRemoved(r *http.Request, v store.Session, f store.Factor)
 		return nil // by another press of the button
 	}
 	if err == nil {
-		s.Notify(r, v.Account, mail.Notice{Kind: mail.FactorRemoved, Factor: noticeOf(f), Name: f.Label})
+		s.Notify(r, v.Account, mail.Notice{Kind: mail.FactorRemoved, Factor: NoticeOf(f.Kind), Name: f.Label})
 	}
 	return err
 }

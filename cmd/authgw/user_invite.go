@@ -112,9 +112,14 @@ func (a *accounts) inviter(ctx context.Context) (otp.Inviter, error) {
 	if err := seal.VerifyKeys(ctx, keys, a.store); err != nil {
 		return otp.Inviter{}, fmt.Errorf("keys of seal_keys: %w", err)
 	}
+	return otp.Inviter{Store: a.store, Outbox: a.outbox(keys), Keys: keys, Now: time.Now}, nil
+}
+
+// outbox leaves messages for the gateway to send.
+func (a *accounts) outbox(keys *seal.Keys) *outbox.Outbox {
 	post := outbox.New(outbox.Config{Store: a.store, Log: a.log, Now: time.Now})
-	post.Use(nil, keys, c.Mail.ProtectedDomains)
-	return otp.Inviter{Store: a.store, Outbox: post, Keys: keys, Now: time.Now}, nil
+	post.Use(nil, keys, a.config.Mail.ProtectedDomains)
+	return post
 }
 
 // mayInvite says why an invitation would lead the person nowhere.

@@ -8,8 +8,12 @@ import (
 	"slices"
 	"time"
 
+	"promess/authgw/idp"
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/cli"
+	"promess/authgw/internal/config"
+	"promess/authgw/internal/mail"
+	"promess/authgw/internal/seal"
 	"promess/authgw/internal/store"
 )
 
@@ -23,8 +27,9 @@ With --address, the person is asked for an ordinary address at the next login, a
 --sessions, everything that the person has open ends, at once here and within two seconds in each gateway that
 runs; they may sign in again. With --factor, the person's password, phone apps (totp), recovery codes, passkeys,
 phones, or all of these are gone at once, and open no login any more; sessions that they opened go on, unless --sessions
-is given too. With the password goes an invitation to choose one. The person adds new ones after signing in with the
-card; who has no other way to sign in is invited with 'authgw user invite'.
+is given too. With the password goes an invitation to choose one. The person is told by mail, at their ordinary
+address, and adds new ones after signing in with the card; who has no other way to sign in is invited with 'authgw
+user invite'.
 
   authgw user reset --config /etc/authgw/authgw.yaml --address 810000000001
   authgw user reset --config /etc/authgw/authgw.yaml --address --sessions 810000000001
@@ -80,7 +85,7 @@ func runUserReset(ctx context.Context, fs *flag.FlagSet, args []string, io cli.S
 	if err != nil {
 		return err
 	}
-	done, err := a.reset(ctx, found[0].Subject, *address, *sessions, factors)
+	done, err := a.reset(ctx, found[0], *address, *sessions, factors)
 	if err != nil {
 		return err
 	}
@@ -99,7 +104,8 @@ func runUserReset(ctx context.Context, fs *flag.FlagSet, args []string, io cli.S
 	return nil
 }
 
-func (a *accounts) reset(ctx context.Context, subject string, address, sessions bool, factors []store.FactorKind) (resetJSON, error) {
+func (a *accounts) reset(ctx context.Context, person store.Account, address, sessions bool, factors []store.FactorKind) (resetJSON, error) {
+	subject := person.Subject
 	done := resetJSON{Subject: subject}
 	if err := a.begin(ctx, "user reset", subject, fmt.Sprintf("address: %t, sessions: %t, factors: %v", address, sessions, factors)); err != nil {
 		return done, err
@@ -114,7 +120,7 @@ func (a *accounts) reset(ctx context.Context, subject string, address, sessions 
 		}
 	}
 	for _, kind := range factors {
-		n, err := a.removeFactors(ctx, subject, kind)
+		n, err := a.removeFactors(ctx, person, kind)
 		if err != nil {
 			return done, err
 		}
@@ -133,7 +139,8 @@ func (a *accounts) reset(ctx context.Context, subject string, address, sessions 
 	return done, nil
 }
 
-func (a *accounts) removeFactors(ctx context.Context, subject string, kind store.FactorKind) (int, error) {
+func (a *accounts) removeFactors(ctx context.Context, person store.Account, kind store.FactorKind) (int, error) {
+	subject := person.Subject
 	if kind == store.Password { // an invitation would bring one back
 		if err := a.store.DropInvitation(ctx, subject); err != nil && !errors.Is(err, store.ErrNotFound) {
 			return 0, err
@@ -143,5 +150,25 @@ func (a *accounts) removeFactors(ctx context.Context, subject string, kind store
 	if err != nil || n == 0 {
 		return n, err
 	}
+	a.tell(ctx, person, mail.Notice{Kind: mail.FactorRemoved, Factor: idp.NoticeOf(kind)})
 	return n, a.record(audit.Event{Kind: audit.FactorRemoved, Subject: subject, Factor: string(kind), Reason: "administrator"})
+}
+
+// tell leaves a notice of what the support has done, for the address that the account had before. What was done stays done when none can be
+// left: the help desk reads that, and tells the person. Without mail, or without an address, there is nobody to tell.
+func (a *accounts) tell(ctx context.Context, to store.Account, n mail.Notice) {
+	if a.config.Mail.Host == "" || to.Address == "" {
+		return
+	}
+	keys, err := config.LoadSealKeys(a.config.SealKeys)
+	if err == nil {
+		err = seal.VerifyKeys(ctx, keys, a.store)
+	}
+	if err == nil {
+		n.At = time.Now()
+		err = a.outbox(keys).Put(ctx, to, n)
+	}
+	if err != nil {
+		a.log.Error("done, but the person will not be told by mail", "error", err)
+	}
 }
