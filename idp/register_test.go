@@ -312,7 +312,10 @@ func testD8D12NothingElseCompletesAStep(t *testing.T, e engine) {
 	b.wantTo(b.get(registerURL+"/continue"), registerURL)
 	b.form(registerURL, "address", home, "address", "other@example.fr").wantError(t, http.StatusBadRequest, "")
 
-	b.wantTo(b.form(registerURL, "address", home), registerURL+"/code")
+	// Nor does saying that it is proved, which is what CVE-2026-27946 of others was.
+	claims := []string{"verified", "true", "isVerified", "true", "email_verified", "true", "code", "", "proved", home}
+	b.wantTo(b.form(registerURL+"?verified=true", append(claims, "address", home)...), registerURL+"/code")
+	w.wantAddress(t, "")
 	right := w.code(t, 1)
 	for _, fields := range [][]string{
 		nil, {"code", ""}, {"code", " "}, {"code", "0"}, {"code", right + "0"}, {"code", "１２３４５６７８"}, {"code", "-1234567"}, {"code", strings.ReplaceAll(right, " ", "_")},
@@ -326,8 +329,9 @@ func testD8D12NothingElseCompletesAStep(t *testing.T, e engine) {
 	}
 	b.wantTo(b.get(registerURL+"/continue"), registerURL)
 	w.wantAddress(t, "")
-	// None of these cost a try.
-	b.wantTo(b.form(registerURL+"/code", "code", " "+strings.ReplaceAll(right, " ", "  ")+"\t"), registerURL+"/done")
+	// None of these cost a try; and the code proves the address that it went to.
+	claims = []string{"address", "other@example.fr", "email", "other@example.fr", "verified", "true", "code", " " + strings.ReplaceAll(right, " ", "  ") + "\t"}
+	b.wantTo(b.form(registerURL+"/code?address=other@example.fr", claims...), registerURL+"/done")
 	w.wantAddress(t, home)
 }
 

@@ -111,6 +111,35 @@ func TestD11OneHalfOfAnInvitationIsWorthNothing(t *testing.T) {
 	if n := w.count(t); n != 0 {
 		t.Errorf("%d means of proof", n)
 	}
+	// A code is of one link and one person, whoever has moved what is kept of it in the database.
+	w.stranger(t)
+	paul, err := w.store.AccountByNationalID(t.Context(), "RPPS", "810100000002")
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, _, err := w.inviter().Invite(t.Context(), paul)
+	if err != nil {
+		t.Fatal(err)
+	}
+	toPaul := invitationLink.FindStringSubmatch(w.told(t, "Activez votre accès").Text)[1]
+	b.accept(path, theirs, secret).want(t, http.StatusUnprocessableEntity, textWrongVoice)
+	kept := func(path string) store.Invitation {
+		hash, _ := token.Of(token.Invite, strings.TrimPrefix(path, "/login/otp/invitation/"))
+		i, err := w.store.InvitationByToken(t.Context(), hash, w.now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return i
+	}
+	moved := kept(path)
+	moved.MAC = kept(toPaul).MAC
+	if err := w.store.AddInvitation(t.Context(), moved); err != nil {
+		t.Fatal(err)
+	}
+	b.accept(path, theirs, secret).want(t, http.StatusUnprocessableEntity, textWrongVoice)
+	if n := w.count(t); n != 0 {
+		t.Errorf("%d means of proof", n)
+	}
 	// E2: the token of the link is of its own kind, and opens nothing else.
 	secretOf := strings.TrimPrefix(path, "/login/otp/invitation/")
 	for _, kind := range []token.Kind{token.Session, token.Browser, token.Handle, token.Code, token.Entry} {
