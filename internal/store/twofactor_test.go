@@ -87,6 +87,43 @@ func TestD3LoginIsCompletedOnce(t *testing.T) {
 	})
 }
 
+// D3: one code in many browsers at once, on two gateways: a step of an app completes one login, a recovery code is used up for one.
+func TestD3CodeAtOnceOnTwoGatewaysCompletesOneLogin(t *testing.T) {
+	eachShared(t, func(t *testing.T, e engine) {
+		name := e.fresh(t)
+		gateways := []*store.Store{open(t, name), open(t, name)}
+		account(t, gateways[0])
+		addFactor(t, gateways[0], factor("f-1", store.TOTP), 1)
+		addFactor(t, gateways[0], factor("f-2", store.Recovery), 1, "mac-a", "mac-b")
+		var logins []store.Login
+		for range 50 {
+			_, l := waiting(t, gateways[0])
+			logins = append(logins, l)
+		}
+		a := counted(t, gateways[0])
+		once(t, func(ctx context.Context, i int) error {
+			err := gateways[i%2].CompleteLogin(ctx, a, store.FactorStep{ID: "f-1", Counter: 59_000_001}, logins[i], noon)
+			if errors.Is(err, store.ErrUsed) {
+				return store.ErrNotFound
+			}
+			return err
+		})
+		once(t, func(ctx context.Context, i int) error {
+			_, err := gateways[i%2].UseRecoveryCode(ctx, "f-2", "mac-b", noon)
+			return err
+		})
+		open := 0 // logins that go on
+		for i, l := range logins {
+			if _, err := gateways[i%2].LoginByHandle(t.Context(), l.Handle, "qr", noon); err == nil {
+				open++
+			}
+		}
+		if open != len(logins)-1 {
+			t.Errorf("%d logins are open, want all but one of %d", open, len(logins))
+		}
+	})
+}
+
 // D3: a step that was used opens no other login; and a login that is over uses no step up, nor does it give the attempt back.
 func TestD3LoginIsCompletedWhollyOrNotAtAll(t *testing.T) {
 	each(t, func(t *testing.T, s *store.Store) {
