@@ -87,7 +87,7 @@ func (s *Server) removeFactor(w http.ResponseWriter, r *http.Request) {
 			continue
 		}
 		if !s.Recent(v, f.ACR) {
-			s.Again(w, r, "/account")
+			s.Again(w, r, v, f.ACR, "/account")
 			return
 		}
 		if err := s.factorRemoved(r, v, f); err != nil {

@@ -16,13 +16,17 @@ func (s *Server) Recent(v store.Session, acr string) bool {
 	return s.Now().Sub(v.AuthTime) <= recentLogin && level(acr) > 0 && level(v.ACR) >= level(acr)
 }
 
-// Again asks a person to sign in once more, and leads them to a page of the auth host afterwards.
-func (s *Server) Again(w http.ResponseWriter, r *http.Request, then string) {
+// Again asks the person of a session to sign in once more, in a way that gives a level, and leads them to a page of the auth host afterwards.
+func (s *Server) Again(w http.ResponseWriter, r *http.Request, v store.Session, acr, then string) {
+	notice := "recent"
+	if level(v.ACR) < level(acr) { // to sign in as before would lead here again
+		notice = "recent_level"
+	}
 	if err := s.SaveBrowserState(w, r, BrowserState{Then: then}); err != nil {
 		s.Fault(w, r, "save browser state", err)
 		return
 	}
-	s.Pages.Render(w, r, http.StatusOK, s.loginPage(r, "recent", Demand{}))
+	s.Pages.Render(w, r, http.StatusOK, s.loginPage(r, notice, Demand{Level: acr}))
 }
 
 // Lower returns the lower of two levels. A means of proof gives the level of its kind, or that of the login that enrolled it if that was

@@ -104,7 +104,7 @@ func (f *addressFlow) ask(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if f.change && !f.server.Recent(v, ACRTwoFactor) { // codes of later logins go there (D6)
-		f.server.Again(w, r, addressPath)
+		f.server.Again(w, r, v, ACRTwoFactor, addressPath)
 		return
 	}
 	f.show(w, r, v, http.StatusOK, "", "")

@@ -17,7 +17,7 @@ func (m *Method) fresh(w http.ResponseWriter, r *http.Request, page string) (sto
 		return v, false
 	}
 	if !m.Server.Recent(v, idp.ACRTwoFactor) {
-		m.Server.Again(w, r, page)
+		m.Server.Again(w, r, v, idp.ACRTwoFactor, page)
 		return v, false
 	}
 	return v, true

@@ -120,6 +120,25 @@ func TestD7FormsOfOtherSitesAreRefused(t *testing.T) {
 	}
 }
 
+// D6: who signed in with a code and removes what gives more is told why not, and is not led round in a circle by the way in that does not do.
+func TestD6PersonIsShownTheWaysThatWillDo(t *testing.T) {
+	w := enrolled(t)
+	phone := store.Factor{ID: "lost", Subject: w.account(t).Subject, Kind: store.Phone, External: "x", ACR: idp.ACRHardware, Secret: "{}", Created: w.now()}
+	if ok, err := w.store.AddFactor(t.Context(), phone, nil, 5); !ok || err != nil {
+		t.Fatalf("AddFactor = %t, %v", ok, err)
+	}
+	b := w.first(t)
+	b.post("/login/otp/mail")
+	b.post("/login/otp/code/mail", "code", w.mailed(t)).wantTo(t, "/")
+	p := b.post("/account/factors/lost/remove")
+	p.want(t, http.StatusOK, textRecent, "n’est pas assez sûr", "/login/card")
+	if strings.Contains(p.body, "/login/otp") {
+		t.Error("the way in is offered that led here")
+	}
+	b.post("/login/card", "id", rpps).wantTo(t, "/account")
+	b.post("/account/factors/lost/remove").wantTo(t, "/account?done=factor_removed")
+}
+
 // D13, D6: what a person adds with the card gives the level of two factors, and no more; so it is removed with a login of two factors, by who
 // has left the card at home.
 func TestD13D6WhatIsAddedWithTheCardIsOfTwoFactors(t *testing.T) {

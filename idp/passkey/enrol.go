@@ -19,8 +19,8 @@ func OfSession(id string) token.Hash { return sha256.Sum256([]byte("enrolment of
 // answers the request otherwise.
 func (c *Credentials) MayAdd(w http.ResponseWriter, r *http.Request, page string) (store.Session, bool) {
 	v, ok := c.Server.Freshly(w, r)
-	if ok && !c.Server.Recent(v, idp.Lower(idp.ACRHardware, v.ACR)) {
-		c.Server.Again(w, r, page)
+	if acr := idp.Lower(idp.ACRHardware, v.ACR); ok && !c.Server.Recent(v, acr) {
+		c.Server.Again(w, r, v, acr, page)
 		return v, false
 	}
 	return v, ok
