@@ -98,13 +98,26 @@ func (s *Server) Freshly(w http.ResponseWriter, r *http.Request) (store.Session,
 	return v, true
 }
 
+// may says whether a person may give an address now: codes of later logins go there (D6). At a login that is the session's, however long ago
+// somebody else has proved who they are; later, it is as for a change.
+func (f *addressFlow) may(v store.Session) bool {
+	if f.change {
+		return f.server.Recent(v, ACRTwoFactor)
+	}
+	return f.server.Now().Sub(v.CreatedAt) <= recentLogin
+}
+
 func (f *addressFlow) ask(w http.ResponseWriter, r *http.Request) {
 	v, ok := f.person(w, r)
 	if !ok {
 		return
 	}
-	if f.change && !f.server.Recent(v, ACRTwoFactor) { // codes of later logins go there (D6)
-		f.server.Again(w, r, v, ACRTwoFactor, addressPath)
+	if !f.may(v) {
+		if f.change {
+			f.server.Again(w, r, v, ACRTwoFactor, addressPath)
+			return
+		}
+		http.Redirect(w, r, addressPath, http.StatusSeeOther)
 		return
 	}
 	f.show(w, r, v, http.StatusOK, "", "")
@@ -127,7 +140,7 @@ func (f *addressFlow) submit(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	if typed == "" || f.change && !s.Recent(v, ACRTwoFactor) {
+	if typed == "" || !f.may(v) {
 		http.Redirect(w, r, f.base, http.StatusSeeOther)
 		return
 	}

@@ -581,6 +581,29 @@ func TestAddressIsChangedWhileItsNoticeWaits(t *testing.T) {
 	}
 }
 
+// Lesson D6: nor is an address that somebody has put off added at their workstation when they have left it.
+func TestD6FirstAddressNeedsARecentLogin(t *testing.T) {
+	w := newPostWorld(t)
+	b := w.browser(t)
+	b.logIn()
+	w.advance(10*time.Minute + time.Second)
+	b.wantTo(b.form(registerURL, "address", "thief@example.org"), registerURL)
+	b.wantTo(b.get(registerURL), addressURL)
+	b.get(addressURL).wantError(t, http.StatusOK, "prouvez d’abord une nouvelle fois qui vous êtes")
+	b.wantTo(b.form(addressURL, "address", "thief@example.org"), addressURL)
+	if n := w.server.Count(); n != 0 {
+		t.Errorf("%d messages, want none", n)
+	}
+
+	// Pro Santé Connect may have seen the person hours ago: the login is new.
+	proof := martin()
+	proof.Time = w.now().Add(-2 * time.Hour)
+	w.method.believe(proof)
+	b = w.browser(t)
+	b.logIn()
+	b.wantTo(b.form(registerURL, "address", home), registerURL+"/code")
+}
+
 // Lesson D6: codes of later logins go to the address, so changing it asks for a new login.
 func TestD6ChangeNeedsARecentLogin(t *testing.T) {
 	w := newPostWorld(t)
