@@ -145,6 +145,14 @@ func (b *tab) awaitView(t *testing.T, view string) {
 	})
 }
 
+// beforeEachPage runs a script in each page of a tab, before those of the page.
+func (b *tab) beforeEachPage(t *testing.T, script string) {
+	t.Helper()
+	if _, err := chromedp.Call(b.ctx, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // look shows the app on a narrow screen, light and dark, to axe-core, and keeps pictures.
 func (b *tab) look(t *testing.T, axe, name string) {
 	t.Helper()
@@ -325,6 +333,34 @@ func TestPhone(t *testing.T) {
 		phone.pick(t, shown, true)
 		b.awaitURL(t, w.auth("/"))
 	})
+	// Chromium has no reader of QR codes here, as it has on telephones; what stands in for it is the one that the app has for such browsers.
+	for name, detect := range map[string]string{
+		"the browser reads QR codes itself":      `return [{rawValue: window.shown}]`,
+		"the browser's reader lacks its service": `throw new DOMException("Barcode detection service unavailable.", "NotSupportedError")`,
+		"the browser's reader is there by name":  `throw new Error("it is asked all the same")`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			second, b := device(t, w.telephone), w.begin(t)
+			formats := `["qr_code", "ean_13"]`
+			if strings.HasSuffix(name, "by name") {
+				formats = `[]`
+			}
+			second.beforeEachPage(t, fmt.Sprintf(`window.asked = 0;
+				window.BarcodeDetector = class {
+					static async getSupportedFormats() { return %s; }
+					async detect(canvas) { window.asked += canvas.width > 0 ? 1 : 0; %s; }
+				};`, formats, detect))
+			second.open(t, w.auth("/phone"))
+			second.do(t, chromedp.Evaluate[chromedp.Void](fmt.Sprintf("window.shown = %q", read(t, b.picture(t)))))
+			w.scan(t, second, b)
+			second.awaitView(t, "login")
+			asked := second.evaluate(`String(window.asked > 0)`)
+			library := second.evaluate(`String(performance.getEntriesByType("resource").some(e => e.name.endsWith("/qr-decode.js")))`)
+			if own := strings.HasSuffix(name, "itself"); asked != fmt.Sprint(!strings.HasSuffix(name, "by name")) || library != fmt.Sprint(!own) {
+				t.Errorf("the browser's reader was asked: %s, the app's own loaded: %s", asked, library)
+			}
+		})
+	}
 	t.Run("the app is kept in the phone, and nothing of a person with it", func(t *testing.T) {
 		phone.open(t, w.auth("/phone"))
 		manifest, err := chromedp.Call(phone.ctx, page.GetAppManifest, page.GetAppManifestParams{})

@@ -3,20 +3,35 @@
 const every = 150; // ms between two looks
 const side = 720; // pixels of the shorter side that are looked at, at most
 
-// detector returns a function that reads the text of a canvas, or null when there is none.
-async function detector() {
-  if ("BarcodeDetector" in window) {
-    try {
-      if ((await BarcodeDetector.getSupportedFormats()).includes("qr_code")) {
-        const own = new BarcodeDetector({ formats: ["qr_code"] });
-        return async (canvas) => { const found = await own.detect(canvas); return found.length ? found[0].rawValue : null; };
-      }
-    } catch (error) { /* it is there by name only */ }
-  }
+// A reader returns the text of a canvas, or null when there is none in sight.
+
+async function library() {
   const { decodeQR } = await import("./qr-decode.js");
   return async (canvas, picture) => {
     const image = picture.getImageData(0, 0, canvas.width, canvas.height);
-    try { return decodeQR({ width: image.width, height: image.height, data: image.data }); } catch (error) { return null; } // none in sight
+    try { return decodeQR({ width: image.width, height: image.height, data: image.data }); } catch (error) { return null; }
+  };
+}
+
+async function reader() {
+  let own;
+  try {
+    if (!(await BarcodeDetector.getSupportedFormats()).includes("qr_code")) { return library(); }
+    own = new BarcodeDetector({ formats: ["qr_code"] });
+  } catch (error) {
+    return library(); // it is not there, or by name only
+  }
+  let instead = null;
+  return async (canvas, picture) => {
+    if (!instead) {
+      try {
+        const found = await own.detect(canvas);
+        return found.length ? found[0].rawValue : null;
+      } catch (error) {
+        instead = await library(); // what it needs of the system is missing
+      }
+    }
+    return instead(canvas, picture);
   };
 }
 
@@ -38,7 +53,7 @@ export async function watch(stream, video, found, side) {
   try {
     video.srcObject = stream;
     await video.play();
-    const read = await detector();
+    const read = await reader();
     const canvas = document.createElement("canvas");
     const picture = canvas.getContext("2d", { willReadFrequently: true });
     const look = async () => {
