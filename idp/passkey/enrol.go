@@ -86,7 +86,7 @@ func (m *Method) add(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		m.Server.Fault(w, r, "add passkey", err)
 	default:
-		rememberHere(w)
+		RememberHere(w)
 		http.Redirect(w, r, "/account?done=factor_added", http.StatusSeeOther)
 	}
 }

@@ -116,7 +116,7 @@ func (m *Method) finish(w http.ResponseWriter, r *http.Request) {
 		m.Server.Fault(w, r, "prove passkey", err)
 		return
 	}
-	rememberHere(w)
+	RememberHere(w)
 	m.Server.Succeed(w, r, m.Proof(Name, proved))
 }
 

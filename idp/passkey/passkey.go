@@ -93,8 +93,8 @@ func (m *Method) Offered(r *http.Request) bool {
 	return err == nil
 }
 
-// rememberHere notes in the browser that it has a passkey, for a year.
-func rememberHere(w http.ResponseWriter) {
+// RememberHere notes in the browser that it has a passkey, for a year.
+func RememberHere(w http.ResponseWriter) {
 	http.SetCookie(w, &http.Cookie{
 		Name: hereCookie, Value: "yes", Path: "/", MaxAge: 365 * 24 * 3600, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode,
 	})

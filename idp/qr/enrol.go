@@ -188,6 +188,7 @@ func (m *Method) add(w http.ResponseWriter, r *http.Request) {
 	if _, err := m.advance(r.Context(), l, a); err != nil {
 		m.Log.Warn("the workstation is not told of its new phone", "error", err) // which is added, as /account shows
 	}
+	passkey.RememberHere(w)
 	answer(w, struct{}{})
 }
 

@@ -3,7 +3,9 @@ package qr_test
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"html"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"promess/authgw/idp"
+	"promess/authgw/idp/passkey"
 	"promess/authgw/idp/qr"
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/idptest"
@@ -527,6 +530,37 @@ func TestPasskeyOfAWorkstationApprovesNothing(t *testing.T) {
 	asked, _ := p.pick(shownNumber(t, b))
 	if got, status := p.approve(t, asked.Options); status != http.StatusForbidden || got.Error != "passkey_unknown" {
 		t.Errorf("approve = %d %+v", status, got)
+	}
+}
+
+// The phone's own browser is offered the key that it has: who opens a service on the phone needs no second screen.
+func TestPhoneSignsItselfIn(t *testing.T) {
+	const form = `action="/login/passkey"`
+	w := newWorld(t)
+	p := w.enrolled(t)
+	if !strings.Contains(p.Get("/login").Body, form) {
+		t.Error("it is not offered to the phone that was added")
+	}
+	elsewhere := &phone{w.Browser(t, telephone), p.device} // another browser of the phone, which uses the same key
+	if strings.Contains(elsewhere.Get("/login").Body, form) {
+		t.Error("it is offered to a browser that has had none")
+	}
+	w.approved(t, w.Browser(t, workstation), elsewhere)
+	if !strings.Contains(elsewhere.Get("/login").Body, form) {
+		t.Error("it is not offered to the phone that has approved a login")
+	}
+	p.Post("/login/passkey")
+	asked := regexp.MustCompile(`data-options="([^"]*)"`).FindStringSubmatch(p.Get("/login/passkey").Body)
+	if asked == nil {
+		t.Fatal("the page asks for nothing")
+	}
+	answer, err := p.device.Get([]byte(html.UnescapeString(asked[1])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Post("/login/passkey/finish", "answer", answer)
+	if v := w.Session(t, p.Browser); v.Method != passkey.Name || v.ACR != idp.ACRHardware {
+		t.Errorf("session is %s by %s", v.ACR, v.Method)
 	}
 }
 

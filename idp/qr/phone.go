@@ -313,6 +313,7 @@ func (m *Method) approve(w http.ResponseWriter, r *http.Request) {
 		m.lost(w, "settle login", err)
 		return
 	}
+	passkey.RememberHere(w)
 	answer(w, struct{}{})
 }
 
