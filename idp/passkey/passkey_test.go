@@ -253,7 +253,7 @@ func TestAnswerIsGoodOnceHereAndInTime(t *testing.T) {
 	begin(t, other) // a login of its own
 	wantRefused(t, w, other, other.Post("/login/passkey/finish", "answer", answer), "passkey_refused")
 	wantRefused(t, w, w.Browser(t, here), w.Browser(t, here).Post("/login/passkey/finish", "answer", answer), "other_browser")
-	w.Advance(passkey.LoginLife)
+	w.Advance(2 * time.Minute)
 	wantRefused(t, w, b, b.Post("/login/passkey/finish", "answer", answer), "login_unknown")
 }
 
@@ -328,6 +328,34 @@ func TestD6D7EnrolmentThatIsRefused(t *testing.T) {
 		}
 		w.Advance(2 * time.Minute)
 		b.Post("/account/passkey", "answer", answer)
+		wantKeys(t, w, b, 0)
+	})
+	t.Run("five minutes pass", func(t *testing.T) {
+		w := newWorld(t)
+		b, d := w.Browser(t, here), device()
+		b.LogIn()
+		answer, err := d.Create([]byte(b.Post("/account/passkey/options").Body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Advance(5 * time.Minute)
+		if got := b.Post("/account/passkey", "answer", answer); got.Status != http.StatusForbidden || !strings.Contains(got.Body, "n’est plus valable") {
+			t.Errorf("add = %d %s", got.Status, got.Body)
+		}
+		wantKeys(t, w, b, 0)
+	})
+	t.Run("its challenge is used up", func(t *testing.T) {
+		w := newWorld(t)
+		b, d := w.Browser(t, here), device()
+		b.LogIn()
+		answer, err := d.Create([]byte(b.Post("/account/passkey/options").Body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Post("/account/passkey", "answer", "x")
+		if got := b.Post("/account/passkey", "answer", answer); got.Status != http.StatusForbidden {
+			t.Errorf("add = %d", got.Status)
+		}
 		wantKeys(t, w, b, 0)
 	})
 	t.Run("another site posts", func(t *testing.T) {
@@ -406,6 +434,25 @@ func TestDeviceIsShownOnceAndIsNotAddedTwice(t *testing.T) {
 		t.Errorf("one too many = %d", got.Status)
 	}
 	wantKeys(t, w, b, passkey.Most)
+}
+
+// What somebody calls a device is shown in a list: it is short, and of signs that can be seen.
+func TestNameOfADeviceIsTidied(t *testing.T) {
+	w := newWorld(t)
+	b := w.Browser(t, here)
+	b.LogIn()
+	answer, err := device().Create([]byte(b.Post("/account/passkey/options").Body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Post("/account/passkey", "label", "\u202e  "+strings.Repeat("é", 39)+"\r\n\xffxyz", "answer", answer)
+	all, err := w.Store.Factors(t.Context(), w.Session(t, b).Account.Subject)
+	if err != nil || len(all) != 1 {
+		t.Fatalf("%d keys, %v", len(all), err)
+	}
+	if want := strings.Repeat("é", 39) + "x"; all[0].Label != want {
+		t.Errorf("the name is %q, want %q", all[0].Label, want)
+	}
 }
 
 // G10: a flood of logins from one address is refused before it costs a row.

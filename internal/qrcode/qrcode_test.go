@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -93,6 +95,26 @@ func TestTextThatIsRefused(t *testing.T) {
 		}
 		if strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: the error repeats the text: %v", name, err)
+		}
+	}
+}
+
+// ISO/IEC 18004, table 7: 90 bytes fit into version 5 with level L and into version 6, of 41 modules, with level M. Section 9.1: four modules
+// around it stay light.
+func TestCodeHasItsLevelAndItsQuietZone(t *testing.T) {
+	svg, err := qrcode.SVG(strings.Repeat("a", 90))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(svg), `viewBox="0 0 49 49"`) {
+		t.Errorf("the drawing is not of 41 modules and four on each side: %.120s", svg)
+	}
+	for _, m := range regexp.MustCompile(`M(\d+) (\d+)h(\d+)v1`).FindAllStringSubmatch(string(svg), -1) {
+		x, _ := strconv.Atoi(m[1])
+		y, _ := strconv.Atoi(m[2])
+		run, _ := strconv.Atoi(m[3])
+		if x < 4 || y < 4 || x+run > 45 || y >= 45 {
+			t.Errorf("%s is in the quiet zone", m[0])
 		}
 	}
 }
