@@ -9,7 +9,7 @@ import (
 	"promess/authgw/internal/audit"
 )
 
-// The remote attacker of draft-ietf-oauth-cross-device-security (section 3.1, "cross-device consent phishing"): they begin a login at
+// The remote attacker of draft-ietf-oauth-cross-device-security-13 (section 4.1.1, "user-transferred session data"): they begin a login at
 // a machine of theirs, and show the QR code to a person on a page of theirs, by mail, or on paper. docs/threat-model.md says the same
 // in words.
 func TestD18RemoteRelay(t *testing.T) {
