@@ -9,6 +9,7 @@ import (
 
 	"promess/authgw/internal/audit"
 	"promess/authgw/internal/idptest"
+	"promess/authgw/internal/token"
 )
 
 // D18: who guesses the number has one try, also when all three are sent at once: the wrong ones end the login, whichever is first.
@@ -55,6 +56,71 @@ func TestD18NumbersAtOnceEndTheEnrolment(t *testing.T) {
 	if all := w.phones(t); len(all) != 0 {
 		t.Errorf("%d phones are there", len(all))
 	}
+}
+
+// D18: the code names the login to everybody who sees it. A cookie that is made up from it is no phone's: it learns nothing, and ends nothing.
+func TestD18CookieThatIsMadeUpFromTheCode(t *testing.T) {
+	const cookie = "__Host-authgw-phone"
+	w := newWorld(t)
+	forged := func(shown string) *phone {
+		t.Helper()
+		p := w.enrolled(t) // the thief has a key of their own
+		p.SetCookie(cookie, strings.Split(shown, ".")[1]+"."+token.New())
+		return p
+	}
+	t.Run("of a login", func(t *testing.T) {
+		p, b := w.enrolled(t), w.Browser(t, workstation)
+		begin(t, b)
+		shown := code(t, b, "/login/qr")
+		early, late := forged(shown), forged(shown)
+		if got, status := early.deny(); status != http.StatusConflict { // nobody has claimed it: its phone is empty
+			t.Errorf("deny before a phone has it = %d %+v", status, got)
+		}
+		p.claim(shown)
+		picked := shownNumber(t, b)
+		if got, status := late.pick(picked); status != http.StatusConflict || got.Options != nil {
+			t.Errorf("pick = %d %+v", status, got)
+		}
+		if got, status := late.deny(); status != http.StatusConflict {
+			t.Errorf("deny = %d %+v", status, got)
+		}
+		asked, _ := p.pick(picked)
+		if got, status := late.approve(t, asked.Options); status != http.StatusConflict {
+			t.Errorf("approve = %d %+v", status, got)
+		}
+		if got := status(t, b); got != "picked" {
+			t.Errorf("the login is %q", got)
+		}
+	})
+	t.Run("of an enrolment", func(t *testing.T) {
+		b, shown := w.adding(t)
+		p, thief := w.phone(t), forged(shown)
+		before := len(w.phones(t))
+		got, _ := p.claim(shown)
+		b.Post("/account/phone/confirm", "number", got.Number)
+		for _, path := range []string{"options", "deny"} {
+			if got, status := thief.ask(path, struct{}{}); status != http.StatusConflict || got.Options != nil {
+				t.Errorf("%s = %d %+v", path, status, got)
+			}
+		}
+		if got := thief.Get("/phone/status"); !strings.Contains(got.Body, `"over"`) {
+			t.Errorf("status = %d %s", got.Status, got.Body)
+		}
+		if got := thief.Get("/phone/events"); got.Status != http.StatusNoContent {
+			t.Errorf("events = %d %s", got.Status, got.Body)
+		}
+		asked, _ := p.ask("options", struct{}{})
+		answer, err := w.phone(t).device.Create(encode(t, asked.Options))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, status := thief.ask("add", map[string]string{"answer": answer}); status != http.StatusConflict {
+			t.Errorf("add = %d %+v", status, got)
+		}
+		if now := len(w.phones(t)); now != before {
+			t.Errorf("%d phones are there, want %d", now, before)
+		}
+	})
 }
 
 // The same phone that scans once more, after the number, is no second phone: the trail does not cry wolf, and the login goes on.
