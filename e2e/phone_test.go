@@ -10,8 +10,10 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/webauthn"
 	"github.com/chromedp/chromedp"
@@ -331,6 +333,43 @@ func TestPhone(t *testing.T) {
 			}
 		}
 		phone.pick(t, shown, true)
+		b.awaitURL(t, w.auth("/"))
+	})
+	t.Run("the code changes by itself, and the new one is good", func(t *testing.T) {
+		b := w.begin(t)
+		drawn := func() string { return b.evaluate(`(document.querySelector("[data-code]") || {}).innerHTML || ""`) }
+		first, shown := drawn(), read(t, b.picture(t))
+		for deadline := time.Now().Add(2 * patience); drawn() == first || drawn() == ""; time.Sleep(100 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the page shows the same image for a minute")
+			}
+		}
+		next := read(t, b.picture(t))
+		if next == shown {
+			t.Error("another image has the same code")
+		}
+		phone.open(t, w.auth("/phone"))
+		phone.open(t, next)
+		phone.awaitView(t, "login")
+		phone.click(t, "[data-view=login] [data-do=deny]")
+		phone.awaitView(t, "denied")
+	})
+	t.Run("without scripts at the workstation", func(t *testing.T) {
+		b := w.browser.browser(t)
+		if _, err := chromedp.Call(b.ctx, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true}); err != nil {
+			t.Fatal(err)
+		}
+		b.open(t, w.auth("/login"))
+		b.click(t, "form[action='/login/qr'] button")
+		b.await(t, "Scannez ce QR code", "Sans JavaScript, rechargez la page")
+		w.scan(t, phone, b)
+		phone.awaitView(t, "login")
+		b.open(t, w.auth("/login/qr"))
+		phone.pick(t, number(t, b), true)
+		phone.awaitView(t, "done")
+		b.open(t, w.auth("/login/qr"))
+		b.await(t, "Votre téléphone a validé la connexion")
+		b.click(t, "form[action='/login/qr/finish'] button")
 		b.awaitURL(t, w.auth("/"))
 	})
 	// Chromium has no reader of QR codes here, as it has on telephones; what stands in for it is the one that the app has for such browsers.
