@@ -17,7 +17,7 @@ const patience = 30 * time.Second
 // events opens a stream of a browser and returns what is told, "event data", until the stream ends.
 func events(t *testing.T, b *idptest.Browser, path string) <-chan string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 4*patience) // so that it is not this that ends what does not end by itself
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return eventsUntil(ctx, t, b, path)
 }
@@ -49,6 +49,9 @@ func eventsUntil(ctx context.Context, t *testing.T, b *idptest.Browser, path str
 			if d, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
 				told <- event + " " + d
 			}
+		}
+		if lines.Err() != nil {
+			told <- "nothing more, but that it was broken off"
 		}
 	}()
 	return told

@@ -38,15 +38,15 @@ type world struct {
 	then func()
 }
 
-// meanwhile lets something happen in the middle of the next request: when the method asks for the time the second time, to write, after it has
-// read how far the login is.
-func (w *world) meanwhile(f func()) {
+// meanwhile lets something happen in the middle of the next request: when the method, or what keeps its keys, asks for the time the nth time. The
+// first is to read how far the login is, and those that follow are to write.
+func (w *world) meanwhile(n int, f func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.left, w.then = 2, f
+	w.left, w.then = n, f
 }
 
-// now is the method's clock.
+// now is their clock.
 func (w *world) now() time.Time {
 	w.mu.Lock()
 	w.left--
@@ -75,7 +75,7 @@ func newWorld(t testing.TB, networks ...string) *world {
 		prefixes = append(prefixes, netip.MustParsePrefix(n))
 	}
 	w.World = idptest.New(t, func(i *idptest.World) []idp.Method {
-		credentials, err := passkey.NewCredentials(passkey.Config{Server: i.Server, Product: "ProMess", Store: i.Store, Log: i.Log, Now: i.Now})
+		credentials, err := passkey.NewCredentials(passkey.Config{Server: i.Server, Product: "ProMess", Store: i.Store, Log: i.Log, Now: w.now})
 		if err != nil {
 			t.Fatal(err)
 		}
