@@ -3,6 +3,7 @@ package qr_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"net/http"
 	"strings"
 	"testing"
@@ -156,6 +157,32 @@ func TestPhoneHearsThatTheWorkstationConfirmed(t *testing.T) {
 	p.add(t, "Mon téléphone")
 	want(t, here, "step done")
 	wantEnd(t, here)
+}
+
+// A workstation whose network keeps events back asks, and is given the images too, for as long as no phone has come.
+func TestWorkstationAsksForNewImages(t *testing.T) {
+	w := newWorld(t)
+	b := w.Browser(t, workstation)
+	begin(t, b)
+	asked := func() (told struct{ Step, Code string }) {
+		t.Helper()
+		if err := json.Unmarshal([]byte(b.Get("/login/qr/status").Body), &told); err != nil {
+			t.Fatal(err)
+		}
+		return told
+	}
+	first := codeIn(t, asked().Code)
+	w.Advance(40 * time.Second)
+	next := codeIn(t, asked().Code)
+	if got, status := w.phone(t).claim(first); status != http.StatusNotFound {
+		t.Errorf("claim by the first = %d %+v", status, got)
+	}
+	if got, status := w.phone(t).claim(next); status != http.StatusOK {
+		t.Errorf("claim by the next = %d %+v", status, got)
+	}
+	if got := asked(); got.Step != "claimed" || got.Code != "" {
+		t.Errorf("then it is told %+v", got)
+	}
 }
 
 // A phone whose network keeps events back asks, and learns the same.

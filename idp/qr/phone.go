@@ -50,11 +50,7 @@ func (m *Method) held(r *http.Request, name string) (store.Login, attempt, error
 	if !ok {
 		return store.Login{}, attempt{}, store.ErrNotFound
 	}
-	l, err := m.Store.LoginByHandle(r.Context(), handle, name, m.Now())
-	if err != nil {
-		return l, attempt{}, err
-	}
-	a, err := read(l)
+	l, a, err := m.find(r, handle, name)
 	if err == nil && (a.Phone == "" || a.Phone != phone) {
 		err = store.ErrNotFound
 	}
@@ -101,17 +97,15 @@ func (m *Method) claim(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusNotFound, "expired")
 		return
 	}
-	l, err := m.Store.LoginByHandle(r.Context(), handle, name, m.Now())
-	var a attempt
-	if err == nil {
-		a, err = read(l)
+	l, a, err := m.find(r, handle, name)
+	if err == nil && a.Step == stepShown {
+		if m.take(w, r, l, a) {
+			return
+		}
+		l, a, err = m.find(r, handle, name) // another phone was faster
 	}
 	if err != nil {
 		m.lost(w, "find login", err)
-		return
-	}
-	if a.Step == stepShown {
-		m.take(w, r, l, a)
 		return
 	}
 	_, phone, ok := phoneOf(r)
@@ -128,22 +122,32 @@ func (m *Method) claim(w http.ResponseWriter, r *http.Request) {
 	refuse(w, http.StatusConflict, "taken")
 }
 
-// take gives a login or an enrolment to the request's phone.
-func (m *Method) take(w http.ResponseWriter, r *http.Request, l store.Login, a attempt) {
+// find returns a login or an enrolment, or store.ErrNotFound.
+func (m *Method) find(r *http.Request, handle token.Hash, name string) (store.Login, attempt, error) {
+	l, err := m.Store.LoginByHandle(r.Context(), handle, name, m.Now())
+	if err != nil {
+		return l, attempt{}, err
+	}
+	a, err := read(l)
+	return l, a, err
+}
+
+// take gives a login or an enrolment to the request's phone, and answers it, unless something else was faster.
+func (m *Method) take(w http.ResponseWriter, r *http.Request, l store.Login, a attempt) bool {
 	secret := token.New()
 	hash, _ := token.Of(token.Phone, secret)
 	a.Step, a.Phone = stepClaimed, hex.EncodeToString(hash[:])
 	l, err := m.advance(r.Context(), l, a)
-	if errors.Is(err, store.ErrNotFound) {
-		refuse(w, http.StatusConflict, "taken")
-		return
-	}
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return false
+	case err != nil:
 		m.fault(w, "claim login", err)
-		return
+	default:
+		setPhoneCookie(w, l.Handle, secret)
+		m.tell(w, r, l, a)
 	}
-	setPhoneCookie(w, l.Handle, secret)
-	m.tell(w, r, l, a)
+	return true
 }
 
 // claimed is what a phone is told of what it has claimed.

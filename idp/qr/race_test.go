@@ -47,6 +47,28 @@ func TestD18RefusalIsFasterThanTheApproval(t *testing.T) {
 	wantNoSession(t, w, b, "not_me")
 }
 
+// D18: of two phones that come at once, one has the login; the other is told so, and the trail has that it came.
+func TestD18TwoPhonesAtOnce(t *testing.T) {
+	w := newWorld(t)
+	slow, fast, b := w.phone(t), w.phone(t), w.Browser(t, workstation)
+	begin(t, b)
+	shown := code(t, b, "/login/qr")
+	w.meanwhile(4, func() { // to count it, to read the code, to find the login, and to write
+		if got, status := fast.claim(shown); status != http.StatusOK {
+			t.Errorf("the faster one = %d %+v", status, got)
+		}
+	})
+	if got, status := slow.claim(shown); status != http.StatusConflict || got.Error != "taken" || got.Source != "" {
+		t.Errorf("the slower one = %d %+v", status, got)
+	}
+	if e := w.Events(t, audit.LoginRefused); len(e) != 1 || e[0].Reason != "second_phone" {
+		t.Errorf("refusals in the trail: %+v", e)
+	}
+	if got, status := fast.pick(shownNumber(t, b)); status != http.StatusOK {
+		t.Errorf("pick of the faster one = %d %+v", status, got)
+	}
+}
+
 // One challenge makes one key, also when two answers come at once.
 func TestAnswersAtOnceAddOnePhone(t *testing.T) {
 	w := newWorld(t)
