@@ -178,6 +178,21 @@ func TestStrangerDoesNotDelayAKnownBrowser(t *testing.T) {
 	})
 }
 
+// At a workstation that several persons use, each has a count of their own: a colleague delays nobody there either.
+func TestBrowserOfTwoPersonsCountsForEach(t *testing.T) {
+	each(t, func(t *testing.T, w *world) {
+		c := w.remember(t, "u-jeanne", request())
+		w.remember(t, "u-paul", request(c.Value))
+		jeanne := throttle.Who{Subject: "u-jeanne", Source: "192.0.2.1", Request: request(c.Value)}
+		paul := throttle.Who{Subject: "u-paul", Source: "192.0.2.1", Request: request(c.Value)}
+		w.fail(t, jeanne, 5)
+		w.try(t, jeanne, 2*time.Second)
+		w.fail(t, paul, 4)
+		ok(t, w.try(t, paul, 0).Completed(t.Context()))
+		w.try(t, jeanne, 2*time.Second) // whose failures a right login of the other does not forgive
+	})
+}
+
 func TestCookieOfABrowser(t *testing.T) {
 	each(t, func(t *testing.T, w *world) {
 		c := w.remember(t, "u-jeanne", request())

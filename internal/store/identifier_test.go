@@ -20,7 +20,7 @@ func testD17AccountByIdentifier(t *testing.T, s *store.Store) {
 		IDType: "RPPS", NationalID: "810101234567", LoginName: "jmartin",
 		Nominative: []string{"Jeanne.Martin@hopital.mssante.example"}, Organisational: []string{"accueil@hopital.mssante.example"},
 	})
-	add(store.Entry{IDType: "ADELI", NationalID: "02A0012345", Organisational: []string{"accueil@hopital.mssante.example"}, Address: "jeanne@example.fr"})
+	add(store.Entry{IDType: "ADELI", NationalID: "02A0012345", Organisational: []string{"accueil@hopital.mssante.example", "urgences@hopital.mssante.example"}, Address: "jeanne@example.fr"})
 	add(store.Entry{IDType: "RPPS", NationalID: "800000000001"})
 	add(store.Entry{IDType: "ADELI", NationalID: "0000000001", LoginName: "0000000001x"})
 	add(store.Entry{IDType: "SIREN", NationalID: "4123456789"})
@@ -45,10 +45,11 @@ func testD17AccountByIdentifier(t *testing.T, s *store.Store) {
 		{"%", ""},
 		{"jmartin\x00", ""},
 		{"ĳmartin", ""},
-		{"JMARTİN", ""},                         // U+0130 is no i
-		{"\uff11\uff10101234567", ""},           // digits of another width
-		{"accueil@hopital.mssante.example", ""}, // several persons'
-		{"jeanne@example.fr", ""},               // the ordinary address is no identifier
+		{"JMARTİN", ""},                          // U+0130 is no i
+		{"\uff11\uff10101234567", ""},            // digits of another width
+		{"accueil@hopital.mssante.example", ""},  // several persons'
+		{"urgences@hopital.mssante.example", ""}, // neither is it a person's own when only one has it
+		{"jeanne@example.fr", ""},                // the ordinary address is no identifier
 		{"martin", ""},
 		{"4123456789", ""}, // neither RPPS nor ADELI
 		{"0810101234567", ""},
