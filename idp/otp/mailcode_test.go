@@ -67,9 +67,12 @@ func TestCodeThatCannotBeSent(t *testing.T) {
 
 // D2: no code goes to a mailbox that the login itself opens, nor to a domain that the gateway protects.
 func TestD2NoCodeToAMailboxThatItOpens(t *testing.T) {
-	for _, address := range []string{"jeanne@mssante.fr", "jeanne@chu.mssante.fr", "someone.else@hopital.mssante.fr", ""} {
+	for _, address := range []string{"jeanne@mssante.fr", "jeanne@chu.mssante.fr", "someone.else@hopital.mssante.fr", "jeanne@clinique.example", "other@clinique.example", ""} {
 		t.Run(address, func(t *testing.T) {
 			w := enrolled(t)
+			w.add(t, store.Entry{
+				IDType: "RPPS", NationalID: rpps, GivenName: "JEANNE", FamilyName: "MARTIN", LoginName: name, Nominative: []string{box, "jeanne@clinique.example"}, Address: home, State: "active",
+			})
 			k := w.addApp(t, "")
 			b := w.first(t)
 			if err := w.store.SetAddress(t.Context(), w.account(t).Subject, address, w.now()); err != nil {
