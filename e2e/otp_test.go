@@ -517,12 +517,37 @@ func (w *codeWorld) withoutMail(t *testing.T, b *tab) {
 			w.leave(t, b)
 		})
 	}
+	t.Run("killed", func(t *testing.T) { w.killed(t, b) })
 	// Once the server is there again, so is this way. The codes that wait, which open nothing any more, are not to come in between.
 	w.change(t, "DELETE FROM mail_queue")
 	w.read = w.server.Count()
 	w.first(t, b, w.mail("/inbox"))
 	b.click(t, "a[href='/login/otp/code?way=mail']")
 	w.finishByMail(t, b)
+	b.awaitURL(t, w.mail("/inbox"))
+	w.leave(t, b)
+}
+
+// killed is a gateway that is killed while the mail server keeps it waiting: the next one sends the code, which is still good.
+func (w *codeWorld) killed(t *testing.T, b *tab) {
+	w.first(t, b, w.mail("/inbox"))
+	w.forgetCodes(t)
+	w.change(t, "DELETE FROM mail_queue")
+	b.click(t, "a[href='/login/otp/code?way=mail']")
+	b.await(t, "h…@example.org")
+	w.server.FallSilent()
+	b.click(t, "form[action='/login/otp/mail'] button")
+	b.await(t, "8 chiffres")
+	w.server.AwaitSilence(t)
+	if err := w.gateway.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	<-w.gateway.done
+	w.server.Speak()
+	w.read = w.server.Count()
+	w.change(t, "UPDATE mail_queue SET next_at = 0") // the killed one had half a minute for it
+	w.start(w.t)
+	b.typeIn(t, "#code", regexp.MustCompile(`\b[0-9]{4} [0-9]{4}\b`).FindString(w.told(t, "Votre code de connexion").Text))
 	b.awaitURL(t, w.mail("/inbox"))
 	w.leave(t, b)
 }

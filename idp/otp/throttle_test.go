@@ -62,6 +62,11 @@ func TestD4OneCounterForAllNamesAndAllProofs(t *testing.T) {
 	w.wantRefusal(t, "throttled")
 	for way, code := range map[string]string{"totp": oathtool(t, k, w.now()), "mail": "12345678", "recovery": codes[0]} {
 		between.post("/login/otp/code/"+way, "code", code).want(t, http.StatusTooManyRequests, textThrottled)
+		w.wantRefusal(t, "throttled")
+		all := w.events(t, audit.LoginRefused)
+		if want := strings.TrimSuffix(way, "mail"); all[len(all)-1].Factor != want { // a mailed code is no factor that somebody enrolled
+			t.Errorf("%s: the refusal is of the factor %q, want %q", way, all[len(all)-1].Factor, want)
+		}
 	}
 	between.wantSignedIn(false)
 	w.advance(3 * time.Second)

@@ -136,6 +136,9 @@ func (s *Server) FallSilent() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.silent = make(chan struct{})
+	for len(s.held) > 0 {
+		<-s.held // of a silence before
+	}
 }
 
 // AwaitSilence returns once another message came since FallSilent that is not answered.

@@ -176,6 +176,29 @@ func TestQueueThatStopsGivesBackWhatItIsSending(t *testing.T) {
 	p.waits(t, 0)
 }
 
+// A gateway that is killed while it sends gives nothing back. Another takes the message over when the first can have it no longer.
+func TestMessageOfAKilledGatewayIsSent(t *testing.T) {
+	p := onFile(t)
+	p.server.FallSilent()
+	stop := p.run(t)
+	p.put(t, loginCode())
+	p.server.AwaitSilence(t)
+	p.store.Close() // nothing is written from here on
+	stop()
+	p.server.Speak()
+	p.open(t)
+	var next int64
+	p.row(t, "SELECT next_at FROM mail_queue", &next)
+	// The sender's timeout, and twice what the database is given.
+	if got, want := time.UnixMilli(next).UTC(), asked().Add(30*time.Second+2*10*time.Second); !got.Equal(want) {
+		t.Errorf("another gateway may take it at %v, want %v", got, want)
+	}
+	p.run(t)
+	p.later(51 * time.Second)
+	p.server.Await(t, 1)
+	p.waits(t, 0)
+}
+
 func TestTwoQueuesSendEachMessageOnce(t *testing.T) {
 	p := newPost(t, pgtest.Database(t))
 	other := *p
