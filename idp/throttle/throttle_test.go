@@ -2,6 +2,7 @@ package throttle_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -352,6 +353,22 @@ func TestD3HundredGuessesAtOnce(t *testing.T) {
 			t.Errorf("%d are let through, want 5", let)
 		}
 	})
+}
+
+// late is a database in which another attempt was faster, and whose wait is over already.
+type late struct{ *store.Store }
+
+func (late) BeginAttempt(_ context.Context, _ []store.Counter, now time.Time) ([]int64, time.Time, error) {
+	return nil, now.Add(-time.Millisecond), nil
+}
+
+// What was not counted is not looked at, though the next attempt may be at once.
+func TestAttemptThatWasTurnedAwayWaits(t *testing.T) {
+	th, err := throttle.New(late{}, make([]byte, 32), time.Now)
+	ok(t, err)
+	if a, wait, err := th.Begin(t.Context(), from("192.0.2.1")); a != nil || wait != time.Second || err != nil {
+		t.Errorf("Begin = %v, %v, %v, want a wait of a second", a, wait, err)
+	}
 }
 
 // B10: what cannot be counted is not let through.
