@@ -17,6 +17,10 @@ func (d *doctor) mail(ctx context.Context) {
 		d.ok("mail", "no messages are sent: the section mail is not there")
 		return
 	}
+	if len(m.ProtectedDomains) == 0 { // D2
+		d.warn("mail", "give the domains of the mailboxes that are opened through this gateway as mail.protected_domains",
+			"codes may be sent to mailboxes that this gateway opens, where they are not the person's own: mail.protected_domains is not there")
+	}
 	ctx, done := context.WithTimeout(ctx, 2*timeout)
 	defer done()
 	server := mailServer{host: m.Host, port: m.Port, tls: m.TLS == "tls", clear: m.InsecureNoTLS, ca: m.CA}

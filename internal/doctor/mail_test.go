@@ -2,6 +2,7 @@ package doctor_test
 
 import (
 	"crypto/tls"
+	"strings"
 	"testing"
 
 	"promess/authgw/internal/config"
@@ -52,4 +53,17 @@ func TestMailServerThatIsDown(t *testing.T) {
 	i := newInstallation(t)
 	i.config.Mail = config.Mail{Host: "127.0.0.1", Port: 1, TLS: "starttls"}
 	wantFinding(t, i.examine(t), "mail", doctor.Error, "127.0.0.1, port 1: ")
+}
+
+// D2: the gateway knows the mailboxes of its accounts, and cannot know which others it opens.
+func TestD2DomainsThatAreNotProtected(t *testing.T) {
+	i := newInstallation(t)
+	i.config.Mail = config.Mail{Host: "127.0.0.1", Port: 1, TLS: "starttls"}
+	wantFinding(t, i.examine(t), "mail", doctor.Warning, "mail.protected_domains is not there")
+	i.config.Mail.ProtectedDomains = []string{"mssante.example.test"}
+	for _, f := range i.examine(t) {
+		if strings.Contains(f.Text, "protected_domains") {
+			t.Errorf("%+v, though there is one", f)
+		}
+	}
 }
