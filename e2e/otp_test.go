@@ -608,7 +608,9 @@ func (w *codeWorld) remove(t *testing.T, b *tab) {
 	b.awaitURL(t, w.auth("/"))
 	b.open(t, w.auth("/account"))
 	b.await(t, "téléphone de garde")
-	b.do(t, chromedp.Evaluate[chromedp.Void](`[...document.querySelectorAll("form[action$='/remove'] button")].find(e => e.textContent.includes("téléphone de garde")).click()`))
+	for _, press := range []string{".sure summary", ".sure[open] form button"} { // it asks whether the person is sure
+		b.do(t, chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`[...document.querySelectorAll(%q)].find(e => e.textContent.includes("téléphone de garde")).click()`, press)))
+	}
 	b.await(t, "Mon compte")
 	eventually(t, "the app is gone", func() error {
 		if shown := b.text(); strings.Contains(shown, "téléphone de garde") || !strings.Contains(shown, "Le moyen de connexion est") {

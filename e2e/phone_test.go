@@ -444,6 +444,7 @@ func TestPhone(t *testing.T) {
 	t.Run("it is removed in the account", func(t *testing.T) {
 		b := w.login(t, w.mail("/"))
 		b.open(t, w.auth("/account"))
+		b.click(t, ".sure summary")
 		b.click(t, "form[action^='/account/factors/'] button")
 		b.await(t, "Le moyen de connexion est supprimé")
 		other := w.begin(t)
