@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 
 	"promess/authgw/internal/qrcode"
@@ -16,6 +17,10 @@ const (
 	perLogin   = 4                // streams of one login: a page that is loaded anew leaves one behind for a moment
 	allStreams = 20_000           // who comes after asks every few seconds instead
 )
+
+// imageField is in the address of a stream: the slot of the image that the page was drawn with, which need not be the newest any more, be it that
+// the page took its time or that the browser opens the stream again.
+const imageField = "image"
 
 // finder finds what a request follows.
 type finder func(*http.Request) (store.Login, error)
@@ -67,7 +72,10 @@ func (m *Method) follow(find finder) http.HandlerFunc {
 		h.Set("Cache-Control", "no-store")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Accel-Buffering", "no") // of a proxy in front that would keep events back
-		s := &stream{m: m, w: w, r: r, control: http.NewResponseController(w)}
+		s := &stream{m: m, w: w, r: r, control: http.NewResponseController(w), image: slot(m.Now())}
+		if drawn, err := strconv.ParseInt(r.URL.Query().Get(imageField), 10, 64); err == nil {
+			s.image = drawn
+		}
 		// The deadlines of the server are for answers that end; these are for each event.
 		_ = s.control.SetReadDeadline(time.Time{}) // not supported: the server's own holds, and the browser opens another stream
 		s.run(l)
@@ -88,7 +96,6 @@ type stream struct {
 func (s *stream) run(l store.Login) {
 	changed, release := s.m.Server.Sessions.Await(l.ID())
 	defer release()
-	s.image = slot(s.m.Now())
 	timer := time.NewTimer(0) // looks at once: it may have changed before Await
 	defer timer.Stop()
 	look := true

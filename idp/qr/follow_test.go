@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"html"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -124,6 +126,23 @@ func TestWorkstationIsGivenNewImages(t *testing.T) {
 	w.Advance(time.Second)
 	next := codeIn(t, want(t, told, "code <svg"))
 	if got, status := w.phone(t).claim(next); status != http.StatusOK {
+		t.Errorf("claim = %d %+v", status, got)
+	}
+}
+
+// A page that begins to follow, or does so again after an interruption, when its image is no longer the newest is given that at once.
+func TestWorkstationWithAnOldImageIsGivenTheNewest(t *testing.T) {
+	w := newWorld(t)
+	b := w.Browser(t, workstation)
+	begin(t, b)
+	stream := regexp.MustCompile(`data-follow="([^"]*)"`).FindStringSubmatch(b.Get("/login/qr").Body)
+	if stream == nil {
+		t.Fatal("the page follows nothing")
+	}
+	w.Advance(40 * time.Second)
+	told := events(t, b, html.UnescapeString(stream[1]))
+	want(t, told, "step shown")
+	if got, status := w.phone(t).claim(codeIn(t, want(t, told, "code <svg"))); status != http.StatusOK {
 		t.Errorf("claim = %d %+v", status, got)
 	}
 }

@@ -3,6 +3,7 @@ package qr
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"promess/authgw/idp"
@@ -77,7 +78,9 @@ func (m *Method) show(w http.ResponseWriter, r *http.Request) {
 	page.Step, page.Reason, page.Service = a.Step, a.Reason, m.title(a.Service)
 	switch a.Step {
 	case stepShown:
-		page.Code = m.address(loginCode(m.Keys, l.Handle, m.Now()))
+		now := m.Now()
+		page.Code = m.address(loginCode(m.Keys, l.Handle, now))
+		page.Events += fmt.Sprintf("?%s=%d", imageField, slot(now))
 	case stepClaimed:
 		page.Number = a.Number
 	}
