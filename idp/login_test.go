@@ -369,3 +369,19 @@ func TestLogAndAuditNameNobody(t *testing.T) {
 		t.Errorf("events = %v, want one of each kind", kinds)
 	}
 }
+
+// Where the person wanted to go is in a cookie once they see the login, so the language may be changed there.
+func TestLanguageIsChangedOnTheWayToAService(t *testing.T) {
+	w := newWorld(t)
+	b := w.browser(t)
+	login := b.get(mail + "/deep").location
+	if p := b.get(login); !strings.Contains(p.body, `href="?lang=en"`) {
+		t.Fatalf("the login offers no other language:\n%s", p.body)
+	}
+	if p := b.get(auth + "/login?lang=en"); !strings.Contains(p.body, "To reach:") || !strings.Contains(p.body, `href="?lang=fr"`) {
+		t.Errorf("in English it shows\n%s", p.body)
+	}
+	if _, last := b.follow(b.post(auth + "/login/card")); last != mail+"/deep" {
+		t.Errorf("the login leads to %q", last)
+	}
+}

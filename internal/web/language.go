@@ -55,9 +55,13 @@ func (p *Pages) Prefer(w http.ResponseWriter, r *http.Request, tags string) {
 }
 
 // otherLanguage returns the language that the page offers to change to, and the request that the link names too. The link is "?lang=…", so it
-// is offered only where it loses nothing: the page was asked for by GET, with no other query than the handle of the request that it shows.
+// is offered only where it loses nothing: the page was asked for by GET, with no other query than the handle of the request that it shows, or
+// is that of the login.
 func (p *Pages) otherLanguage(lang string, r *http.Request, page Page) (other, request string) {
 	q := r.URL.RawQuery
+	if _, ok := page.(LoginPage); ok && r.URL.Path == "/login" {
+		q = "" // where the person wanted to go is in a cookie by now
+	}
 	if a, ok := page.(asking); ok && a.request() != "" {
 		if rest, ok := strings.CutPrefix(q, "request="+a.request()); ok && (rest == "" || rest[0] == '&') {
 			q, request = strings.TrimPrefix(rest, "&"), a.request()

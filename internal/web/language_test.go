@@ -98,6 +98,8 @@ func TestLanguageLinkKeepsTheRequestOfAPage(t *testing.T) {
 		"the answer to a form":  {"POST", "/device/confirm?request=A-z_09", web.DeviceConfirmPage{Request: handle}, ""},
 		"another request":       {"GET", "/oauth/consent?request=A-z_09x", web.ConsentPage{Request: handle}, ""},
 		"more than a request":   {"GET", "/oauth/consent?request=A-z_09&x=y", web.ConsentPage{Request: handle}, ""},
+		"the login":             {"GET", "/login?service=mail&state=x", web.LoginPage{}, `href="?lang=en"`},
+		"the login elsewhere":   {"GET", "/logout?state=x", web.LoginPage{}, ""},
 		"a page that is over":   {"GET", "/oauth/resume?request=A-z_09", web.ReturnPage{Next: "https://agenda.example/cb?code=x"}, ""},
 		"no request at all":     {"GET", "/oauth/consent?request=", web.ConsentPage{}, ""},
 		"what is no handle":     {"GET", `/oauth/consent?request="><b>`, web.ConsentPage{Request: `"><b>`}, `href="?request=%22%3e%3cb%3e&amp;lang=en"`},
