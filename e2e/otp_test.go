@@ -191,6 +191,12 @@ func (w *codeWorld) byMail(t *testing.T, b *tab) {
 	b.typeIn(t, "#code", otherCode(code))
 	b.await(t, "Ce code n’est pas le bon")
 	b.look(t, w.axe, "otp-mail-wrong")
+	// A second press of the button would give up the answer that signs in. These presses send nothing.
+	const twice = `(f => ["first", "second"].filter(() => f.dispatchEvent(new Event("submit", {cancelable: true}))).join())(document.querySelector("form:has(#code)"))`
+	if sent := b.evaluate(twice); sent != "first" {
+		t.Errorf("of two presses, these are sent: %q", sent)
+	}
+	b.open(t, w.auth("/login/otp/code?way=mail"))
 	b.typeIn(t, "#code", code)
 	b.awaitURL(t, url)
 	b.await(t, "Boîte de réception", "ARTAGNAN")

@@ -95,14 +95,17 @@
     step();
   }
 
-  // A second click, which some make out of habit, would take the place of the first, whose answer alone shows what was made.
+  // A second click, which some make out of habit, would take the place of the first, whose answer alone shows what was made, or has the
+  // session. data-once may say after how many seconds the form can be sent again, when the first went astray.
   function sendOnce(form) {
     let sent = false;
+    function again() { sent = false; }
     form.addEventListener("submit", function (event) {
-      if (sent) { event.preventDefault(); }
+      if (sent) { event.preventDefault(); return; }
       sent = true;
+      if (form.dataset.once) { setTimeout(again, 1000 * form.dataset.once); }
     });
-    addEventListener("pageshow", function () { sent = false; });
+    addEventListener("pageshow", again);
   }
 
   // A button that prints is only there where it works.
