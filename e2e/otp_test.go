@@ -223,7 +223,7 @@ func (w *codeWorld) byApp(t *testing.T, b *tab) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u.Scheme != "otpauth" || u.Host != "totp" || u.Query().Get("secret") != w.key || w.key == "" || !strings.HasSuffix(u.Path, ":"+doctorRPPS) {
+	if u.Scheme != "otpauth" || u.Host != "totp" || u.Query().Get("secret") != w.key || w.key == "" || u.Path != "/ProMess auth."+domain+":"+doctorRPPS {
 		t.Errorf("the QR code is for %s%s, and its key is another than the text's: %t", u.Host, u.Path, u.Query().Get("secret") != w.key)
 	}
 	code := w.appCode(t)

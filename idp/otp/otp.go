@@ -57,7 +57,7 @@ type Config struct {
 	Policy   password.Policy
 	Throttle *throttle.Throttle
 	Keys     *seal.Keys
-	Issuer   string // as apps name the gateway; ASCII
+	Issuer   string // as apps name the gateway, and no other of the same person; ASCII, without a colon
 
 	MailCode, TOTP, Recovery bool // the second factors that are offered
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/pquerna/otp"
@@ -53,7 +54,7 @@ func keyURI(issuer, account string, seed []byte) string {
 	}
 	query := ""
 	for _, key := range []string{"secret", "issuer", "algorithm", "digits", "period"} {
-		query += "&" + key + "=" + url.PathEscape(v.Get(key)) // a space as %20: some apps show a plus
+		query += "&" + key + "=" + strings.ReplaceAll(url.QueryEscape(v.Get(key)), "+", "%20") // some apps show a plus for a space
 	}
 	return "otpauth://totp/" + url.PathEscape(issuer) + ":" + url.PathEscape(account) + "?" + query[1:]
 }

@@ -38,7 +38,7 @@ func (g *Gateway) otp(c Config, provider *idp.Server) (*otp.Method, error) {
 	}
 	o := c.Gateway.OTP
 	return otp.New(otp.Config{
-		Server: provider, Hasher: hasher, Familiar: familiar, Policy: policy, Throttle: guard, Keys: c.Materials.SealKeys, Issuer: product,
+		Server: provider, Hasher: hasher, Familiar: familiar, Policy: policy, Throttle: guard, Keys: c.Materials.SealKeys, Issuer: product + " " + c.Gateway.Hosts.Auth,
 		MailCode: o.MailCode, TOTP: o.TOTP, Recovery: o.Recovery,
 	}), nil
 }
