@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"image/png"
 	"os"
@@ -406,6 +407,20 @@ func TestPhone(t *testing.T) {
 		if err != nil || len(manifest.Errors) > 0 || !strings.Contains(manifest.Data, `"start_url": "/phone"`) {
 			t.Errorf("manifest: %v %+v", err, manifest)
 		}
+		ctx, cancel := chromedp.NewContext(w.telephone.ctx) // a private window, as the other tabs are, installs nothing
+		t.Cleanup(cancel)
+		open := newTab(t, ctx)
+		open.open(t, w.auth("/phone"))
+		eventually(t, "Chromium would install the app", func() error {
+			got, err := chromedp.Call(open.ctx, page.GetInstallabilityErrors, cdp.Empty{})
+			if err != nil {
+				return err
+			}
+			for _, e := range got.InstallabilityErrors {
+				err = errors.Join(err, errors.New(e.ErrorID))
+			}
+			return err
+		})
 		eventually(t, "the service worker serves the page", func() error {
 			if got := phone.evaluate(`navigator.serviceWorker.controller ? "yes" : "no"`); got != "yes" {
 				return fmt.Errorf("controller: %s", got)
