@@ -2,6 +2,7 @@ package otp
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"time"
@@ -12,12 +13,12 @@ import (
 	"promess/authgw/internal/web"
 )
 
-// A code by mail: for one login and one browser, at most ten minutes, five tries, once (D3).
+// A code by mail: for one login and one browser, ten minutes, five tries, once (D3).
 const (
 	mailDigits  = 8
 	mailTries   = 5
 	mailPurpose = "login code"
-	leastLeft   = time.Minute // of a login that a code is still sent for
+	mailLife    = loginLife
 
 	dropTimeout = 5 * time.Second
 )
@@ -37,12 +38,14 @@ func (m *Method) sendMail(w http.ResponseWriter, r *http.Request) {
 	case !slices.Contains(c.ways, byMail):
 		s.Fail(w, r, http.StatusNotFound, "not_found")
 		return
-	case c.left(s.Now()) < leastLeft:
+	case s.Now().Add(mailLife).Unix() > c.at.Until: // it would be worth less than it says
 		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
 		return
 	}
 	wait, sent, err := m.leaveCode(r, c)
 	switch {
+	case errors.Is(err, store.ErrNotFound): // over since we looked
+		http.Redirect(w, r, base+"?problem=over", http.StatusSeeOther)
 	case err != nil:
 		s.Fault(w, r, "send login code", err)
 	case wait > 0:
@@ -68,14 +71,14 @@ func (m *Method) leaveCode(r *http.Request, c running) (wait time.Duration, sent
 	}
 	now := s.Now()
 	kept := store.Code{
-		Purpose: store.ForLogin, Subject: c.account.Subject, Holder: c.login.ID(), Address: address, Tries: mailTries, Sent: now, Expires: c.login.Expires,
+		Purpose: store.ForLogin, Subject: c.account.Subject, Holder: c.login.ID(), Address: address, Tries: mailTries, Sent: now, Expires: now.Add(mailLife),
 		MAC: m.Keys.MAC(mailPurpose, c.account.Subject, c.login.ID(), address, code),
 	}
-	if wait, err = s.Store.AddCode(r.Context(), kept, mailLimits()); err != nil || wait > 0 {
+	if wait, err = s.Store.AddLoginCode(r.Context(), kept, mailLimits(), c.login); err != nil || wait > 0 {
 		return wait, false, err
 	}
 	err = s.Registration.Outbox.Put(r.Context(), c.account, mail.Notice{
-		Kind: mail.LoginCode, Language: s.Pages.Language(r), At: now, Code: code, Valid: c.left(now), Source: idp.Source(r),
+		Kind: mail.LoginCode, Language: s.Pages.Language(r), At: now, Code: code, Valid: mailLife, Source: idp.Source(r),
 		Browser: web.BrowserName(r.UserAgent()), Service: s.WantedService(r),
 	})
 	if err == nil {

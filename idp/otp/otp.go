@@ -40,7 +40,8 @@ import (
 const Name = "otp"
 
 const (
-	loginLife = 10 * time.Minute // from the password to the second factor
+	loginLife = 10 * time.Minute // from the password to the second factor, or from the last code that was mailed
+	loginMost = 30 * time.Minute // from the password to the second factor
 	loginTry  = 10               // wrong codes of a login, of whatever kind, before it takes the password again
 
 	base         = "/login/otp"

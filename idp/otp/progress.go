@@ -16,6 +16,7 @@ type progress struct {
 	Password string `json:"password"` // id of the one that was right
 	ACR      string `json:"acr"`      // of it, at most
 	Tries    int    `json:"tries"`    // wrong codes that are left
+	Until    int64  `json:"until"`    // Unix time that it ends at, though a code is sent again
 }
 
 // running is a login between its factors.
@@ -35,6 +36,7 @@ type begun struct {
 }
 
 func (m *Method) begun(p progress) (begun, error) {
+	p.Until = m.Server.Now().Add(loginMost).Unix()
 	data, err := json.Marshal(p)
 	if err != nil {
 		return begun{}, err

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 	"unicode"
 
 	"promess/authgw/idp"
@@ -253,6 +252,3 @@ func without(text string, unwanted func(rune) bool) string {
 }
 
 func isUnprintable(r rune) bool { return !unicode.IsPrint(r) }
-
-// left is how long something may still be good that ends with the login.
-func (c running) left(now time.Time) time.Duration { return c.login.Expires.Sub(now) }

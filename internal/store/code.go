@@ -38,20 +38,45 @@ type CodeLimits struct {
 // AddCode puts a code in the place of the one before it, whatever became of that. When the limits allow none yet, it changes
 // nothing and says how long to wait; zero: it is there. c.Sent is now.
 func (s *Store) AddCode(ctx context.Context, c Code, l CodeLimits) (wait time.Duration, err error) {
-	now := c.Sent.UnixMilli()
-	n, err := s.db.changed(ctx, `
+	if err = s.db.addCode(ctx, c, l); errors.Is(err, errTooSoon) {
+		return s.codeWait(ctx, c, l)
+	}
+	return 0, failed("add code", err)
+}
+
+// AddLoginCode is AddCode for a login in progress, which then goes on for as long as the code: both, or neither. ErrNotFound: it is settled or
+// over.
+func (s *Store) AddLoginCode(ctx context.Context, c Code, l CodeLimits, of Login) (wait time.Duration, err error) {
+	err = s.atomically(ctx, func(in conn) error {
+		if err := in.prolongLogin(ctx, of, c.Expires, c.Sent); err != nil {
+			return err
+		}
+		return in.addCode(ctx, c, l)
+	})
+	if errors.Is(err, errTooSoon) {
+		return s.codeWait(ctx, c, l)
+	}
+	return 0, failed("add code", err)
+}
+
+var errTooSoon = errors.New("too soon")
+
+// addCode is AddCode, but that it returns errTooSoon where the limits allow none.
+func (c conn) addCode(ctx context.Context, v Code, l CodeLimits) error {
+	now := v.Sent.UnixMilli()
+	n, err := c.changed(ctx, `
 		INSERT INTO codes (purpose, subject, address, code_mac, holder, tries, sent_at, expires_at, round_at, round)
 		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, 1)
 		ON CONFLICT (purpose, subject) DO UPDATE SET address = ?3, code_mac = ?4, holder = ?5, tries = ?6, sent_at = ?7, expires_at = ?8,
 			round_at = CASE WHEN codes.round_at <= ?10 THEN ?7 ELSE codes.round_at END,
 			round = CASE WHEN codes.round_at <= ?10 THEN 1 ELSE codes.round + 1 END
 		WHERE codes.sent_at <= ?9 AND (codes.round_at <= ?10 OR codes.round < ?11)`,
-		c.Purpose, c.Subject, c.Address, c.MAC, c.Holder, c.Tries, now, c.Expires.UnixMilli(),
-		c.Sent.Add(-l.Interval).UnixMilli(), c.Sent.Add(-l.Round).UnixMilli(), l.Most)
-	if err != nil || n == 1 {
-		return 0, failed("add code", err)
+		v.Purpose, v.Subject, v.Address, v.MAC, v.Holder, v.Tries, now, v.Expires.UnixMilli(),
+		v.Sent.Add(-l.Interval).UnixMilli(), v.Sent.Add(-l.Round).UnixMilli(), l.Most)
+	if err == nil && n == 0 {
+		err = errTooSoon
 	}
-	return s.codeWait(ctx, c, l)
+	return err
 }
 
 // codeWait returns how long to wait for a code that was refused now.

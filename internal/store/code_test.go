@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"promess/authgw/internal/store"
+	"promess/authgw/internal/token"
 )
 
 // limits of the tests: a message each half minute, three an hour.
@@ -152,6 +153,48 @@ func testOneOfTwoCodesAtOnceIsSent(t *testing.T, s *store.Store) {
 		}
 		return err
 	})
+}
+
+// A login goes on for as long as its code; one that is over gets none, and one that must wait for another goes on no longer.
+func TestLoginLivesAsLongAsItsCode(t *testing.T) { each(t, testLoginLivesAsLongAsItsCode) }
+
+func testLoginLivesAsLongAsItsCode(t *testing.T, s *store.Store) {
+	account(t, s)
+	login := store.Login{Browser: hash(t, token.Browser), Method: "otp", Expires: noon.Add(10 * time.Minute), Progress: []byte("p")}
+	login.Handle = hash(t, token.Handle)
+	check(t, "CreateLogin", s.CreateLogin(t.Context(), login.Handle, login, noon), nil)
+	add := func(at time.Time, wantWait time.Duration, want error) {
+		t.Helper()
+		c := code(at)
+		c.Purpose, c.Holder = store.ForLogin, login.ID()
+		wait, err := s.AddLoginCode(t.Context(), c, limits, login)
+		check(t, "AddLoginCode", err, want)
+		if wait != wantWait {
+			t.Errorf("AddLoginCode at %v waits %v, want %v", at, wait, wantWait)
+		}
+	}
+	until := func(end time.Time) {
+		t.Helper()
+		l, err := s.LoginOfBrowser(t.Context(), login.Browser, "otp", end.Add(-time.Millisecond))
+		check(t, "LoginOfBrowser", err, nil)
+		if !l.Expires.Equal(end) {
+			t.Errorf("the login ends at %v, want %v", l.Expires, end)
+		}
+	}
+	sent := noon.Add(9 * time.Minute)
+	add(sent, 0, nil)
+	until(sent.Add(10 * time.Minute))
+	add(sent.Add(20*time.Second), 10*time.Second, nil)
+	until(sent.Add(10 * time.Minute))
+	add(sent.Add(10*time.Minute), 0, store.ErrNotFound)
+	c, err := s.CodeOf(t.Context(), store.ForLogin, "u-jeanne", login.ID())
+	check(t, "CodeOf", err, nil)
+	if !c.Sent.Equal(sent) {
+		t.Errorf("the code is of %v, want that of %v", c.Sent, sent)
+	}
+	add(sent.Add(5*time.Minute), 0, nil)
+	check(t, "FinishLogin", s.FinishLogin(t.Context(), login, false, sent.Add(6*time.Minute)), nil)
+	add(sent.Add(7*time.Minute), 0, store.ErrNotFound)
 }
 
 func TestCodeThatCouldNotBeSentIsWorthless(t *testing.T) {

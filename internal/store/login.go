@@ -125,6 +125,12 @@ func (c conn) advanceLogin(ctx context.Context, l Login, progress []byte, now ti
 		string(progress), l.Handle[:], string(l.Progress), now.UnixMilli())
 }
 
+// prolongLogin lets a login that waits go on until a time.
+func (c conn) prolongLogin(ctx context.Context, l Login, until, now time.Time) error {
+	return c.once(ctx, "UPDATE logins SET expires_at = ?2 WHERE handle_hash = ?1 AND settled_at IS NULL AND used_at IS NULL AND expires_at > ?3",
+		l.Handle[:], until.UnixMilli(), now.UnixMilli())
+}
+
 // SettleWaiting writes the outcome of a login that the browser waits for, if it still is where l says, and tells every gateway
 // (LoginChanged). ErrNotFound as for AdvanceLogin.
 func (s *Store) SettleWaiting(ctx context.Context, l Login, outcome []byte, now, expires time.Time) error {
