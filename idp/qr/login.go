@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"promess/authgw/idp"
 	"promess/authgw/internal/store"
@@ -118,12 +119,28 @@ func (m *Method) finish(w http.ResponseWriter, r *http.Request) {
 		m.Server.Fault(w, r, "finish login", err)
 		return
 	}
-	var p idp.Proof
-	if err := json.Unmarshal(l.Outcome, &p); err != nil || p.Method != Name || p.Subject == "" {
+	var a approval
+	if err := json.Unmarshal(l.Outcome, &a); err != nil || a.Method != Name || a.Subject == "" {
 		m.Server.Fault(w, r, "read outcome", errors.Join(errors.New("not a proof of this method"), err))
 		return
 	}
-	m.Server.Succeed(w, r, p)
+	factors, err := m.Store.Factors(r.Context(), a.Subject)
+	switch {
+	case err != nil:
+		m.Server.Fault(w, r, "find phone", err)
+	case !slices.ContainsFunc(factors, func(f store.Factor) bool { return f.ID == a.Phone && f.Kind == store.Phone }):
+		m.Server.Refuse(w, r, Name, idp.Refusal{
+			Status: http.StatusForbidden, Code: "passkey_refused", Reason: "passkey_unknown", Subject: a.Subject, Factor: string(store.Phone), Support: idp.NewSupportCode(),
+		})
+	default:
+		m.Server.Succeed(w, r, a.Proof)
+	}
+}
+
+// approval is the outcome of a login: what it proves, and the phone, which may be removed before the browser comes for its session.
+type approval struct {
+	idp.Proof
+	Phone string `json:"phone"` // id of the factor
 }
 
 func (m *Method) refuse(w http.ResponseWriter, r *http.Request, code, reason string) {

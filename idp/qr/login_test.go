@@ -514,6 +514,21 @@ func TestD14AccountDisabledAfterTheApproval(t *testing.T) {
 	}
 }
 
+// Who removes a lost phone need not fear what it has just approved.
+func TestPhoneRemovedAfterTheApproval(t *testing.T) {
+	w := newWorld(t)
+	p, b := w.enrolled(t), w.Browser(t, workstation)
+	w.approved(t, b, p)
+	lost := w.phones(t)[0]
+	if err := w.Store.RemoveFactor(t.Context(), lost.Subject, lost.ID); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.Post("/login/qr/finish"); got.Status != http.StatusForbidden || !strings.Contains(got.Body, "Clé d’accès refusée") {
+		t.Errorf("finish = %d %s", got.Status, got.Body)
+	}
+	wantNoSession(t, w, b, "passkey_unknown")
+}
+
 // The passkey of a workstation approves nothing: it was not enrolled for that, and a workstation has no camera of its person's.
 func TestPasskeyOfAWorkstationApprovesNothing(t *testing.T) {
 	w := newWorld(t)

@@ -330,7 +330,7 @@ func (m *Method) record(r *http.Request, l store.Login, a attempt, proved passke
 	if err != nil {
 		return err
 	}
-	outcome, err := json.Marshal(m.Credentials.Proof(Name, proved))
+	outcome, err := json.Marshal(approval{m.Credentials.Proof(Name, proved), proved.Factor.ID})
 	if err != nil {
 		return err
 	}
