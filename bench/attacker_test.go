@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"io"
 	mathrand "math/rand/v2"
 	"net"
 	"net/http"
@@ -48,9 +49,10 @@ type target struct {
 	Address string
 	Root    []byte // DER
 	Sources int    // network addresses to come from; 0: it asks for nothing, and computes all the time
+	Anew    bool   // with a connection for each request
 }
 
-func newAttacker(b *testing.B, w *installation, sources int) *attacker {
+func newAttacker(b *testing.B, w *installation, at target) *attacker {
 	b.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -75,8 +77,9 @@ func newAttacker(b *testing.B, w *installation, sources int) *attacker {
 			b.Error("attacker:", err)
 		}
 	})
-	a := &attacker{orders: json.NewEncoder(in), reports: json.NewDecoder(out), answers: map[int]int{}, sources: sources}
-	if err := a.orders.Encode(target{w.listen, w.pki.Server.Certificate.Raw, sources}); err != nil {
+	a := &attacker{orders: json.NewEncoder(in), reports: json.NewDecoder(out), answers: map[int]int{}, sources: at.Sources}
+	at.Address, at.Root = w.listen, w.pki.Server.Certificate.Raw
+	if err := a.orders.Encode(at); err != nil {
 		b.Fatal(err)
 	}
 	return a
@@ -120,7 +123,7 @@ func attack() error {
 			DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 				return d.DialContext(ctx, network, t.Address)
 			},
-			TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 2 * floodRate,
+			TLSClientConfig: &tls.Config{RootCAs: roots}, MaxIdleConnsPerHost: 2 * floodRate, DisableKeepAlives: t.Anew,
 		}})
 	}
 	for {
@@ -160,6 +163,9 @@ func guess(client *http.Client) int {
 	if err != nil {
 		return 0
 	}
-	answer.Body.Close()
+	defer answer.Body.Close()
+	if _, err := io.Copy(io.Discard, answer.Body); err != nil { // unread, it would end the connection
+		return 0
+	}
 	return answer.StatusCode
 }

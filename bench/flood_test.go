@@ -30,8 +30,8 @@ const (
 // BenchmarkFlood starts 'authgw serve' on a database with 10,000 persons who have a password and an open session, sends requests of the
 // sessions through it to a service, and in every second window 200 wrong logins a second beside them. Both come by chance (a Poisson process),
 // as people do. Quiet and flood take turns, so that what else the machine does falls on both. Each of the 200 names another person than the
-// one before; first they come from 200 network addresses, so that nearly nobody is held up, and each password is to be compared; then from
-// one, which is soon made to wait. Those who use sessions, the service and the gateway share the processors; the attacker is a process that
+// one before; first they come from 200 network addresses, so that nearly nobody is held up, and each password is to be compared; then the
+// same with a TLS connection for each; then from one address, which is soon made to wait. Those who use sessions, the service and the gateway share the processors; the attacker is a process that
 // takes what they leave. It reports
 //
 //	quiet-p99-ms, flood-p99-ms   of the requests of open sessions, over all windows of a kind; p50 likewise
@@ -41,12 +41,14 @@ const (
 // "no flood" says what the machine itself does to the same requests when its processors are busy: in the place of wrong logins, a process
 // that has nothing to do with the gateway computes with what others leave.
 func BenchmarkFlood(b *testing.B) {
-	for name, sources := range map[string]int{"200 addresses": 200, "one address": 1, "no flood": 0} {
-		b.Run(name, func(b *testing.B) { flood(b, sources) })
+	for name, attack := range map[string]target{
+		"200 addresses": {Sources: 200}, "200 addresses, each time anew": {Sources: 200, Anew: true}, "one address": {Sources: 1}, "no flood": {},
+	} {
+		b.Run(name, func(b *testing.B) { flood(b, attack) })
 	}
 }
 
-func flood(b *testing.B, sources int) {
+func flood(b *testing.B, attack target) {
 	dir := b.TempDir()
 	program := build(b, dir)
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }))
@@ -65,7 +67,7 @@ func flood(b *testing.B, sources int) {
 	time.Sleep(2 * time.Second) // idle, and for two looks at what others have changed: before the first nothing is kept
 	w.visit(b, cookies, 1)
 
-	v, a := newVisitor(b, w, cookies), newAttacker(b, w, sources)
+	v, a := newVisitor(b, w, cookies), newAttacker(b, w, attack)
 	defer v.client.CloseIdleConnections()
 	for b.Loop() {
 		v.window(floodWindow, nil) // connections are open, code is warm
