@@ -128,9 +128,9 @@ func subject(k Kind, lang string) string {
 			CodesRefused: "Plusieurs codes ont été refusés", Invitation: "Activez votre accès",
 		},
 		"en": {
-			addressCode: "Your code to verify your e-mail address", LoginCode: "Your sign-in code",
+			addressCode: "Your code to verify your email address", LoginCode: "Your sign-in code",
 			FactorAdded: "A means to sign in was added", FactorRemoved: "A means to sign in was removed",
-			RecoveryUsed: "A recovery code was used to sign in", AddressChanged: "Your e-mail address was replaced",
+			RecoveryUsed: "A recovery code was used to sign in", AddressChanged: "Your email address was replaced",
 			CodesRefused: "Several codes were refused", Invitation: "Activate your access",
 		},
 	}[lang][k]

@@ -72,7 +72,7 @@ func TestMessageSaysWhatAPersonMustKnow(t *testing.T) {
 		words             []string
 	}{
 		{"fr", "ProMess : Votre code pour vérifier votre adresse e-mail", []string{"02/03/2026 à 13 h 30 (CET)", "vous ?", "pendant 10 minutes"}},
-		{"en", "ProMess: Your code to verify your e-mail address", []string{"02/03/2026 at 13:30 (CET)", "This was not you?", "for 10 minutes"}},
+		{"en", "ProMess: Your code to verify your email address", []string{"02/03/2026 at 13:30 (CET)", "This was not you?", "for 10 minutes"}},
 		{"", "ProMess : Votre code pour vérifier votre adresse e-mail", nil},
 	} {
 		t.Run(tt.language, func(t *testing.T) {
