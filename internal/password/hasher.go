@@ -31,10 +31,10 @@ const (
 
 // Hasher hashes passwords and compares them, a few at once.
 //
-// What else this process does must not suffer. There are fewer hashes at once than processors, and they are computed by processes of their own
-// (NewHasher's command): within this one, each would have its collector look through all sessions once more for the 19 MiB that a hash
-// leaves behind, and nothing could tell the system that requests come first, since the library computes in goroutines that are bound to no
-// thread.
+// What else this process does must not suffer. A Hasher has fewer hashes at once than there are processors, rests after wrong ones, and has
+// them computed by processes of their own (NewHasher's command): within this one, each would have its collector look through all sessions
+// once more for the 19 MiB that a hash leaves behind, and nothing could tell the system that requests come first, since the library computes
+// in goroutines that are bound to no thread.
 type Hasher struct {
 	params  Params
 	nobody  hashed // what is compared with where there is no account
